@@ -1,0 +1,12 @@
+// The only place that reads the time, so that nothing else can depend on it by accident.
+import { performance } from 'node:perf_hooks';
+
+/** Seconds since the process started, monotonic. */
+export function seconds(): number {
+  return performance.now() / 1000;
+}
+
+/** Wall-clock time, ISO 8601, UTC. */
+export function isoTime(): string {
+  return new Date().toISOString();
+}
