@@ -1,0 +1,77 @@
+// The N-API addon. Loading it registers our operations with TensorFlow through static initialisers; what it exports only
+// describes: ops, cpuFeatures(), simdPath(), residentBytes(). It computes nothing itself.
+#include <node_api.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "machine.h"
+#include "tensorflow/core/framework/op.h"
+
+namespace {
+
+napi_value MakeStrings(napi_env env, const std::vector<std::string>& items) {
+  napi_value array;
+  napi_create_array_with_length(env, items.size(), &array);
+  for (uint32_t i = 0; i < items.size(); ++i) {
+    napi_value text;
+    napi_create_string_utf8(env, items[i].c_str(), items[i].size(), &text);
+    napi_set_element(env, array, i, text);
+  }
+  return array;
+}
+
+// Names of the registered operations that are ours.
+std::vector<std::string> OwnOps() {
+  std::vector<tensorflow::OpDef> all;
+  tensorflow::OpRegistry::Global()->GetRegisteredOps(&all);
+  std::vector<std::string> names;
+  for (const auto& op : all) {
+    if (op.name().rfind("Rocit", 0) == 0) names.push_back(op.name());
+  }
+  return names;
+}
+
+napi_value CpuFeatures(napi_env env, napi_callback_info) {
+  std::istringstream words(rocit_cpu_features());
+  std::vector<std::string> items;
+  for (std::string word; words >> word;) items.push_back(word);
+  return MakeStrings(env, items);
+}
+
+napi_value SimdPath(napi_env env, napi_callback_info) {
+  napi_value text;
+  napi_create_string_utf8(env, rocit_path_name(rocit_path()), NAPI_AUTO_LENGTH, &text);
+  return text;
+}
+
+// Memory of the process that is in RAM, in bytes; 0 where the system does not say.
+napi_value ResidentBytes(napi_env env, napi_callback_info) {
+  long total = 0, resident = 0;
+  if (FILE* file = std::fopen("/proc/self/statm", "r")) {
+    if (std::fscanf(file, "%ld %ld", &total, &resident) != 2) resident = 0;
+    std::fclose(file);
+  }
+  napi_value number;
+  napi_create_double(env, static_cast<double>(resident) * sysconf(_SC_PAGESIZE), &number);
+  return number;
+}
+
+void Export(napi_env env, napi_value exports, const char* name, napi_callback callback) {
+  napi_value function;
+  napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, nullptr, &function);
+  napi_set_named_property(env, exports, name, function);
+}
+
+}  // namespace
+
+NAPI_MODULE_INIT() {
+  napi_set_named_property(env, exports, "ops", MakeStrings(env, OwnOps()));
+  Export(env, exports, "cpuFeatures", CpuFeatures);
+  Export(env, exports, "simdPath", SimdPath);
+  Export(env, exports, "residentBytes", ResidentBytes);
+  return exports;
+}
