@@ -1,0 +1,159 @@
+// The tape: operations record how to run backwards; walking back frees what each of them saved as soon as it was used.
+import { breathe } from '../core/interrupt.ts';
+import * as p from './primitives.ts';
+import { release, retain, scope, scopeAsync, type Tensor } from './tensor.ts';
+
+/** Gradients of the outputs (null where none arrived) → gradients of the inputs (null where none is needed). */
+export type Backward = (gradients: (Tensor | null)[]) => (Tensor | null)[];
+
+interface Node {
+  inputs: readonly (Tensor | null)[];
+  outputs: readonly Tensor[];
+  saved: readonly Tensor[];
+  backward: Backward;
+}
+
+/** Gradient of each parameter, in its shape and dtype. */
+export type Gradients = Map<Tensor, Tensor>;
+
+let tape: Node[] | null = null;
+
+/** Marks a tensor as trainable. */
+export function parameter(t: Tensor): Tensor {
+  t.requiresGrad = true;
+  return t;
+}
+
+/** Whether a tape is recording and any of these needs a gradient; otherwise an operation need not save anything. */
+export function needsGradient(...inputs: (Tensor | null)[]): boolean {
+  return tape !== null && inputs.some((t) => t?.requiresGrad === true);
+}
+
+/** Records an operation. `saved` is all that `backward` reads; it lives until that has run. */
+export function record(node: Node): void {
+  if (!needsGradient(...node.inputs)) return;
+  for (const t of node.saved) retain(t);
+  for (const t of node.outputs) t.requiresGrad = true;
+  tape?.push(node);
+}
+
+/** Runs `fn` without recording. */
+export function noGrad<T>(fn: () => T): T {
+  return withTape(null, fn);
+}
+
+function withTape<T>(replacement: Node[] | null, fn: () => T): T {
+  const outer = tape;
+  tape = replacement;
+  try {
+    return fn();
+  } finally {
+    tape = outer;
+  }
+}
+
+export interface BackwardOptions {
+  /** Called after each operation that was run backwards, with the share done in [0, 1]. */
+  onProgress?: (share: number) => void;
+}
+
+/**
+ * The value of the scalar that `fn` computes and its gradient with respect to every parameter it used. Breathes
+ * between operations, so that signals and progress are served during long steps.
+ */
+export async function valueAndGradients(
+  fn: () => Promise<Tensor>,
+  { onProgress }: BackwardOptions = {},
+): Promise<{ value: Tensor; gradients: Gradients }> {
+  if (tape !== null) throw new Error('valueAndGradients: a tape is recording already');
+  return scopeAsync(async () => {
+    const nodes: Node[] = [];
+    const gradients: Gradients = new Map();
+    tape = nodes;
+    try {
+      const value = await fn();
+      tape = null;
+      if (!value.requiresGrad) throw new Error('valueAndGradients: the value depends on no parameter');
+      accumulate(gradients, value, p.fill(1, value.shape, value.dtype));
+      const total = nodes.length;
+      for (let node = nodes.pop(); node !== undefined; node = nodes.pop()) {
+        stepBack(node, gradients);
+        onProgress?.(1 - nodes.length / total);
+        await breathe();
+      }
+      return { value, gradients: handOver(gradients) };
+    } finally {
+      tape = null;
+      for (const node of nodes) node.saved.forEach(release);
+    }
+  });
+}
+
+/** Runs a node backwards, moving gradients from its outputs to its inputs. */
+function stepBack(node: Node, gradients: Gradients): void {
+  const incoming = node.outputs.map((t) => gradients.get(t) ?? null);
+  for (const t of node.outputs) gradients.delete(t);
+  scope(() => {
+    if (incoming.every((g) => g === null)) return;
+    const outgoing = node.backward(incoming);
+    node.inputs.forEach((input, i) => {
+      const gradient = outgoing[i];
+      if (input?.requiresGrad && gradient) accumulate(gradients, input, gradient);
+    });
+  });
+  for (const g of incoming) if (g !== null) release(g);
+  node.saved.forEach(release);
+}
+
+function accumulate(gradients: Gradients, t: Tensor, gradient: Tensor): void {
+  const before = gradients.get(t);
+  gradients.set(t, retain(before === undefined ? gradient : scope(() => p.add(before, gradient))));
+  if (before !== undefined) release(before);
+}
+
+/** The map's references pass to the enclosing scope. */
+function handOver(gradients: Gradients): Gradients {
+  return new Map(
+    [...gradients].map(([t, g]) => {
+      const shared = p.identity(g);
+      release(g);
+      return [t, shared];
+    }),
+  );
+}
+
+/**
+ * Runs `fn` now without saving anything and again when its gradient is needed: one more forward for the memory of
+ * everything inside. `fn` must be a pure function of its inputs and of parameters.
+ */
+export function recompute(fn: (inputs: Tensor[]) => Tensor[], inputs: readonly Tensor[]): Tensor[] {
+  if (tape === null) return fn([...inputs]);
+  const probe: Node[] = [];
+  const outputs = withTape(probe, () => fn([...inputs]));
+  const produced = new Set(probe.flatMap((node) => node.outputs));
+  const parameters = [...new Set(probe.flatMap((node) => node.inputs))].filter(
+    (t): t is Tensor => t?.requiresGrad === true && !produced.has(t) && !inputs.includes(t),
+  );
+  for (const node of probe) node.saved.forEach(release);
+  const all = [...inputs, ...parameters];
+  record({ inputs: all, outputs, saved: inputs, backward: (incoming) => rerun(fn, inputs, all, incoming) });
+  return outputs;
+}
+
+function rerun(
+  fn: (inputs: Tensor[]) => Tensor[],
+  inputs: readonly Tensor[],
+  wanted: readonly Tensor[],
+  incoming: (Tensor | null)[],
+): (Tensor | null)[] {
+  const nodes: Node[] = [];
+  const gradients: Gradients = new Map();
+  const outputs = withTape(nodes, () => fn([...inputs]));
+  outputs.forEach((t, i) => {
+    const gradient = incoming[i];
+    if (gradient) accumulate(gradients, t, gradient);
+  });
+  for (let node = nodes.pop(); node !== undefined; node = nodes.pop()) stepBack(node, gradients);
+  const kept = handOver(gradients);
+  return wanted.map((t) => kept.get(t) ?? null);
+}

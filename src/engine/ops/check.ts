@@ -1,0 +1,45 @@
+// Argument checks of the operations: an error names the operation, the argument, what it expected and what it got.
+import { type DType, describe, type Tensor } from '../tensor.ts';
+
+/** A dimension is a number, or a letter that must mean the same number in all arguments of the call. */
+type Dimension = number | string;
+
+/** Checks arguments against shapes such as `{ x: [x, 'N', 'C'] }` and returns what the letters stand for. */
+export function checkShapes(op: string, spec: Record<string, [Tensor, ...Dimension[]]>): Record<string, number> {
+  const letters: Record<string, number> = {};
+  for (const [name, [t, ...dimensions]] of Object.entries(spec)) {
+    const matches =
+      t.shape.length === dimensions.length &&
+      dimensions.every((dimension, i) => {
+        if (typeof dimension === 'number') return t.shape[i] === dimension;
+        letters[dimension] ??= t.shape[i] as number;
+        return letters[dimension] === t.shape[i];
+      });
+    if (!matches) {
+      const expected = dimensions.map((d) =>
+        typeof d === 'number' ? d : `${d}${letters[d] === undefined ? '' : `=${letters[d]}`}`,
+      );
+      throw new Error(`${op}: expected ${name} of shape [${expected.join(', ')}], got ${describe(t)}`);
+    }
+  }
+  return letters;
+}
+
+/** Checks that all arguments have the same dtype, one of float32 and bfloat16. */
+export function checkFloat(op: string, tensors: Record<string, Tensor | null>): DType {
+  const given = Object.entries(tensors).filter((entry): entry is [string, Tensor] => entry[1] !== null);
+  const dtype = given[0]?.[1].dtype as DType;
+  for (const [name, t] of given) {
+    if (t.dtype !== dtype || (dtype !== 'float32' && dtype !== 'bfloat16')) {
+      throw new Error(
+        `${op}: expected float32 or bfloat16 in all of ${given.map(([n]) => n).join(', ')}, got ${name} ${describe(t)}`,
+      );
+    }
+  }
+  return dtype;
+}
+
+/** Throws unless `condition` holds. */
+export function check(op: string, condition: boolean, message: () => string): void {
+  if (!condition) throw new Error(`${op}: ${message()}`);
+}

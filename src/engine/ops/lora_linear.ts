@@ -1,0 +1,102 @@
+// Frozen linear layers with low-rank adapters (Hu et al., arXiv 2106.09685), several projections of one input:
+//   y = x Wᵀ + bias + scaling · (dropout(x) Aᵀ) Bᵀ
+// As PEFT does, the adapter computes in float32 over a bfloat16 base. BA and dW are never formed.
+import { needsGradient, record } from '../autograd.ts';
+import * as p from '../primitives.ts';
+import { scope, type Tensor } from '../tensor.ts';
+import { check, checkFloat, checkShapes } from './check.ts';
+
+export interface LoraWeights {
+  /** [R, in] float32, trainable. */
+  A: Tensor;
+  /** [out, R] float32, trainable. */
+  B: Tensor;
+  /** lora_alpha / r, or lora_alpha / sqrt(r) for rsLoRA. */
+  scaling: number;
+  /** Probability that a channel of the adapter's input is dropped; 0 at evaluation. */
+  dropout: number;
+  /** Seed of this call's dropout mask. */
+  seed: number;
+}
+
+export interface Projection {
+  /** [out, in] float32 or bfloat16, frozen. */
+  weight: Tensor;
+  /** [out] of the same dtype. */
+  bias: Tensor | null;
+  lora: LoraWeights | null;
+}
+
+/** x [N, in] → [N, out] for each projection. */
+export function loraLinear(x: Tensor, projections: readonly Projection[]): Tensor[] {
+  for (const projection of projections) checkProjection(x, projection);
+  return projections.map((projection) => project(x, projection));
+}
+
+function checkProjection(x: Tensor, { weight, bias, lora }: Projection): void {
+  checkShapes('lora_linear', {
+    x: [x, 'N', 'in'],
+    weight: [weight, 'out', 'in'],
+    ...(bias && { bias: [bias, 'out'] }),
+    ...(lora && { A: [lora.A, 'R', 'in'], B: [lora.B, 'out', 'R'] }),
+  });
+  checkFloat('lora_linear', { x, weight, bias });
+  if (lora === null) return;
+  checkFloat('lora_linear', { A: lora.A, B: lora.B });
+  check('lora_linear', lora.A.dtype === 'float32', () => `expected float32 adapters, got ${lora.A.dtype}`);
+}
+
+function project(x: Tensor, { weight, bias, lora }: Projection): Tensor {
+  const { y, z } = scope(() => {
+    const product = p.matMul(x, weight, { transposeB: true });
+    const base = bias === null ? product : p.add(product, bias);
+    if (lora === null) return { y: base, z: null };
+    const z = p.matMul(adapterInput(x, lora), lora.A, { transposeB: true });
+    const update = p.mul(p.matMul(z, lora.B, { transposeB: true }), lora.scaling);
+    return { y: p.cast(p.add(p.cast(base, 'float32'), update), x.dtype), z };
+  });
+  if (!needsGradient(x, lora?.A ?? null, lora?.B ?? null)) return y;
+  if (lora === null || z === null) {
+    record({ inputs: [x], outputs: [y], saved: [weight], backward: ([dy]) => [p.matMul(dy as Tensor, weight)] });
+  } else {
+    record({
+      inputs: [x, lora.A, lora.B],
+      outputs: [y],
+      saved: [x, weight, z, lora.A, lora.B],
+      backward: ([dy]) => gradients(dy as Tensor, { x, weight, z, lora }),
+    });
+  }
+  return y;
+}
+
+interface Saved {
+  x: Tensor;
+  weight: Tensor;
+  /** dropout(x) Aᵀ, [N, R] float32. */
+  z: Tensor;
+  lora: LoraWeights;
+}
+
+// With dz = scaling · dy B:  dB = scaling · dyᵀ z;  dA = dzᵀ dropout(x);  dx = dy W + dropout'(dz A)
+function gradients(dy: Tensor, { x, weight, z, lora }: Saved): (Tensor | null)[] {
+  const wide = p.mul(p.cast(dy, 'float32'), lora.scaling);
+  const dB = p.matMul(wide, z, { transposeA: true });
+  const dz = p.matMul(wide, lora.B);
+  const dA = p.matMul(dz, adapterInput(x, lora), { transposeA: true });
+  if (!x.requiresGrad) return [null, dA, dB];
+  const through = p.matMul(dz, lora.A);
+  const dropped = lora.dropout > 0 ? p.mul(through, keepMask(x, lora)) : through;
+  const dx = p.add(p.cast(p.matMul(dy, weight), 'float32'), dropped);
+  return [p.cast(dx, x.dtype), dA, dB];
+}
+
+function adapterInput(x: Tensor, lora: LoraWeights): Tensor {
+  const wide = p.cast(x, 'float32');
+  return lora.dropout > 0 ? p.mul(wide, keepMask(x, lora)) : wide;
+}
+
+/** 0 where a channel is dropped, else 1 / (1 − dropout): the same mask forward and backward, from the seed. */
+function keepMask(x: Tensor, { dropout, seed }: LoraWeights): Tensor {
+  const kept = p.greaterEqual(p.uniform(seed, x.shape), p.fill(dropout, [], 'float32'));
+  return p.mul(p.cast(kept, 'float32'), 1 / (1 - dropout));
+}

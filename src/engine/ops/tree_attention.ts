@@ -1,0 +1,199 @@
+// Attention over a pack of prefix trees: query q sees key k exactly when k <= q < subtree_end[k] (column-wise mask
+// bounds, FlashMask, arXiv 2410.01359). Ordinary packing is the case where subtree_end is the end of each sequence.
+// Softmax is float32. The output and one log-sum-exp a row are saved; backward recomputes the probabilities.
+import { needsGradient, record } from '../autograd.ts';
+import * as p from '../primitives.ts';
+import { scope, type Tensor, tensor } from '../tensor.ts';
+import { check, checkFloat, checkShapes } from './check.ts';
+
+export interface TreeAttentionArguments {
+  /** [N, H · D]. */
+  q: Tensor;
+  /** [S, K · D]; head h of q reads key head h / (H / K). */
+  k: Tensor;
+  /** [S, K · D]. */
+  v: Tensor;
+  num_heads: number;
+  num_key_value_heads: number;
+  /** [S], nested: index after the last key that hangs below each key. */
+  subtree_end: Int32Array;
+  /** Row i of q is token query_start + i; keys before it come from a cache. 0 when training. */
+  query_start: number;
+  /** Factor of the scores, 1 / sqrt(D) as a rule. */
+  scale: number;
+}
+
+/** Rows of keys [begin, end) that see only each other, and the queries among them. */
+interface Segment {
+  begin: number;
+  end: number;
+  queryBegin: number;
+}
+
+/** [N, H · D]. */
+export function treeAttention(args: TreeAttentionArguments): Tensor {
+  const { q, k, v } = args;
+  checkArguments(args);
+  const segments = splitAtRoots(args.subtree_end, args.query_start);
+  const { out, lse } = scope(() => forward(args, segments));
+  if (needsGradient(q, k, v)) {
+    check('tree_attention', args.query_start === 0, () => 'expected query_start 0 where gradients are needed');
+    record({
+      inputs: [q, k, v],
+      outputs: [out],
+      saved: [q, k, v, out, ...lse],
+      backward: ([dout]) => backward(args, segments, { dout: dout as Tensor, out, lse }),
+    });
+  }
+  return out;
+}
+
+function checkArguments({
+  q,
+  k,
+  v,
+  num_heads,
+  num_key_value_heads,
+  subtree_end,
+  query_start,
+}: TreeAttentionArguments): void {
+  const op = 'tree_attention';
+  const { N = 0, S = 0, W = 0, X = 0 } = checkShapes(op, { q: [q, 'N', 'W'], k: [k, 'S', 'X'], v: [v, 'S', 'X'] });
+  checkFloat(op, { q, k, v });
+  check(
+    op,
+    num_heads % num_key_value_heads === 0 && W * num_key_value_heads === X * num_heads && W % num_heads === 0,
+    () => `expected widths of ${num_heads} query and ${num_key_value_heads} key heads of one size, got ${W} and ${X}`,
+  );
+  check(op, subtree_end.length === S, () => `expected ${S} subtree ends, got ${subtree_end.length}`);
+  check(
+    op,
+    query_start >= 0 && query_start + N === S,
+    () => `expected the queries to end with the ${S} keys, got ${query_start} + ${N}`,
+  );
+  const open: number[] = [];
+  subtree_end.forEach((end, i) => {
+    while (open.length > 0 && (open.at(-1) as number) <= i) open.pop();
+    const limit = open.at(-1) ?? S;
+    check(
+      op,
+      end > i && end <= limit,
+      () => `expected subtree_end[${i}] in (${i}, ${limit}], so that subtrees nest, got ${end}`,
+    );
+    open.push(end);
+  });
+}
+
+/** Roots of the forest: no query sees a key across their borders. Segments without queries are left out. */
+function splitAtRoots(subtree_end: Int32Array, query_start: number): Segment[] {
+  const segments: Segment[] = [];
+  for (let begin = 0; begin < subtree_end.length; ) {
+    const end = subtree_end[begin] as number;
+    if (end > query_start) segments.push({ begin, end, queryBegin: Math.max(begin, query_start) });
+    begin = end;
+  }
+  return segments;
+}
+
+function forward(args: TreeAttentionArguments, segments: Segment[]): { out: Tensor; lse: Tensor[] } {
+  const { q, query_start } = args;
+  if (segments.length === 0) return { out: p.identity(q), lse: [] };
+  const parts = segments.map((segment) =>
+    scope(() => {
+      const scores = maskedScores(args, segment);
+      const top = p.max(scores, [2], true);
+      const weights = p.exp(p.sub(scores, top));
+      const total = p.sum(weights, [2], true);
+      const probabilities = p.cast(p.div(weights, total), q.dtype);
+      const out = p.batchMatMul(probabilities, keyHeads(args.v, args, segment));
+      return { out: fromGroups(out, args), lse: p.add(p.log(total), top) };
+    }),
+  );
+  check('tree_attention', segments[0]?.queryBegin === query_start, () => 'expected a segment for the first query');
+  return {
+    out: p.concat(
+      parts.map((part) => part.out),
+      0,
+    ),
+    lse: parts.map((part) => part.lse),
+  };
+}
+
+interface Gradient {
+  dout: Tensor;
+  out: Tensor;
+  lse: Tensor[];
+}
+
+// P = exp(scores − lse);  dV = Pᵀ dO;  dS = P ∘ (dO Vᵀ − rowsum(dO ∘ O));  dQ = scale · dS K;  dK = scale · dSᵀ Q
+function backward(args: TreeAttentionArguments, segments: Segment[], { dout, out, lse }: Gradient): Tensor[] {
+  const parts = segments.map((segment, i) =>
+    scope(() => {
+      const { dtype } = dout;
+      const P = p.exp(p.sub(maskedScores(args, segment), lse[i] as Tensor));
+      const dO = queryGroups(dout, args, segment);
+      const k = keyHeads(args.k, args, segment);
+      const dP = p.cast(p.batchMatMul(dO, keyHeads(args.v, args, segment), { transposeB: true }), 'float32');
+      const dot = p.mul(p.cast(dO, 'float32'), p.cast(queryGroups(out, args, segment), 'float32'));
+      const dS = p.cast(p.mul(p.mul(P, p.sub(dP, p.sum(dot, [2], true))), args.scale), dtype);
+      return [
+        fromGroups(p.batchMatMul(dS, k), args),
+        fromKeyHeads(p.batchMatMul(dS, queryGroups(args.q, args, segment), { transposeA: true })),
+        fromKeyHeads(p.batchMatMul(p.cast(P, dtype), dO, { transposeA: true })),
+      ];
+    }),
+  );
+  return [0, 1, 2].map((i) =>
+    p.concat(
+      parts.map((part) => part[i] as Tensor),
+      0,
+    ),
+  );
+}
+
+/** Scaled scores with −inf where a query does not see a key: [K, H / K · queries, keys] float32. */
+function maskedScores(args: TreeAttentionArguments, segment: Segment): Tensor {
+  const { begin, end, queryBegin } = segment;
+  const [queries, keys, group] = [end - queryBegin, end - begin, args.num_heads / args.num_key_value_heads];
+  const q = queryGroups(args.q, args, segment);
+  const product = p.batchMatMul(q, keyHeads(args.k, args, segment), { transposeB: true });
+  const scores = p.mul(p.cast(product, 'float32'), args.scale);
+  const query = p.reshape(p.range(queryBegin, queries), [queries, 1]);
+  const key = p.reshape(p.range(begin, keys), [1, keys]);
+  const bound = tensor(args.subtree_end.slice(begin, end), [1, keys]);
+  const visible = p.reshape(p.logicalAnd(p.lessEqual(key, query), p.less(query, bound)), [1, 1, queries, keys]);
+  const shape = [args.num_key_value_heads, group, queries, keys];
+  const masked = p.select(visible, p.reshape(scores, shape), p.fill(Number.NEGATIVE_INFINITY, [], 'float32'));
+  return p.reshape(masked, [args.num_key_value_heads, group * queries, keys]);
+}
+
+/** The segment's queries with the heads that share a key head stacked: [K, H / K · queries, D]. */
+function queryGroups(
+  t: Tensor,
+  { num_heads: H, num_key_value_heads: K, query_start }: TreeAttentionArguments,
+  segment: Segment,
+): Tensor {
+  const queries = segment.end - segment.queryBegin;
+  const D = (t.shape[1] as number) / H;
+  const part = p.reshape(p.rows(t, segment.queryBegin - query_start, queries), [queries, H, D]);
+  return p.reshape(p.transpose(part, [1, 0, 2]), [K, (H / K) * queries, D]);
+}
+
+/** Inverse of queryGroups: [queries, H · D]. */
+function fromGroups(t: Tensor, { num_heads: H, num_key_value_heads: K }: TreeAttentionArguments): Tensor {
+  const [, stacked = 0, D = 0] = t.shape;
+  const queries = (stacked * K) / H;
+  return p.reshape(p.transpose(p.reshape(t, [H, queries, D]), [1, 0, 2]), [queries, H * D]);
+}
+
+/** The segment's keys or values: [K, keys, D]. */
+function keyHeads(t: Tensor, { num_key_value_heads: K }: TreeAttentionArguments, { begin, end }: Segment): Tensor {
+  const D = (t.shape[1] as number) / K;
+  return p.transpose(p.reshape(p.rows(t, begin, end - begin), [end - begin, K, D]), [1, 0, 2]);
+}
+
+/** Inverse of keyHeads: [keys, K · D]. */
+function fromKeyHeads(t: Tensor): Tensor {
+  const [K = 0, keys = 0, D = 0] = t.shape;
+  return p.reshape(p.transpose(t, [1, 0, 2]), [keys, K * D]);
+}

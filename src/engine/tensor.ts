@@ -1,0 +1,194 @@
+// Tensor: a handle to device memory with a shape and a dtype; and scopes, which free what was made inside them.
+// Memory is counted by reference: the scope a tensor was made in holds one, the tape one for each saved tensor.
+import { type Attributes, BYTES, type DType, type HostArray } from './backend.ts';
+import { backend } from './runtime.ts';
+
+export type { DType, HostArray };
+
+let liveCount = 0;
+let liveSize = 0;
+
+export class Tensor {
+  readonly shape: readonly number[];
+  readonly dtype: DType;
+  readonly size: number;
+  /** A trainable parameter, or computed from one while the tape recorded. */
+  requiresGrad = false;
+  readonly #handle: number;
+  #references = 1;
+
+  constructor(handle: number, shape: readonly number[], dtype: DType) {
+    this.#handle = handle;
+    this.shape = shape;
+    this.dtype = dtype;
+    this.size = sizeOf(shape);
+    liveCount += 1;
+    liveSize += this.bytes;
+    scopes.at(-1)?.add(this);
+  }
+
+  get bytes(): number {
+    return this.size * BYTES[this.dtype];
+  }
+
+  get isDisposed(): boolean {
+    return this.#references === 0;
+  }
+
+  get handle(): number {
+    if (this.isDisposed) throw new Error(`tensor ${describe(this)} was used after it was freed`);
+    return this.#handle;
+  }
+
+  /** Internal to retain and release. */
+  count(change: 1 | -1): void {
+    if (this.isDisposed)
+      throw new Error(`tensor ${describe(this)} was ${change > 0 ? 'kept' : 'freed'} after it was freed`);
+    this.#references += change;
+    if (!this.isDisposed) return;
+    backend().free(this.#handle);
+    liveCount -= 1;
+    liveSize -= this.bytes;
+  }
+}
+
+const scopes: Set<Tensor>[] = [];
+
+/** Copies host values to the device; 'bfloat16' rounds float32 values to nearest even. */
+export function tensor(values: HostArray, shape: readonly number[], dtype?: DType): Tensor {
+  const hostType = hostTypeOf(values);
+  if (sizeOf(shape) !== values.length) {
+    throw new Error(`tensor: expected ${sizeOf(shape)} values for shape [${shape}], got ${values.length}`);
+  }
+  const target = dtype ?? hostType;
+  if (target === hostType || (target === 'bool' && hostType === 'uint8')) {
+    return new Tensor(backend().create(values, shape, target), shape, target);
+  }
+  return scope(() => run('Cast', castAttributes(hostType, target), [tensor(values, shape)]));
+}
+
+/** A copy of the values on the host; bfloat16 comes back as float32. */
+export function read(t: Tensor): HostArray {
+  if (t.dtype !== 'bfloat16') return backend().read(t.handle);
+  return scope(() => backend().read(run('Cast', castAttributes('bfloat16', 'float32'), [t]).handle));
+}
+
+/** The float values of a float32 or bfloat16 tensor. */
+export function readFloats(t: Tensor): Float32Array {
+  const values = read(t);
+  if (!(values instanceof Float32Array)) throw new Error(`readFloats: expected a float tensor, got ${t.dtype}`);
+  return values;
+}
+
+/** Runs one operation of the backend. Its error comes back with the operation's name and the shapes. */
+export function runMany(name: string, attributes: Attributes, inputs: readonly Tensor[], numOutputs: number): Tensor[] {
+  const handles = inputs.map((t) => t.handle);
+  try {
+    return backend()
+      .execute(name, attributes, handles, numOutputs)
+      .map((output) => new Tensor(output.handle, output.shape, output.dtype));
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    throw new Error(`${name}(${inputs.map(describe).join(', ')}): ${message}`, { cause: error });
+  }
+}
+
+export function run(name: string, attributes: Attributes, inputs: readonly Tensor[]): Tensor {
+  return runMany(name, attributes, inputs, 1)[0] as Tensor;
+}
+
+export function castAttributes(from: DType, to: DType): Attributes {
+  return { SrcT: { type: from }, DstT: { type: to }, Truncate: false };
+}
+
+/**
+ * Frees every tensor made by `fn`, except those it returns (a tensor, or any nesting of arrays, maps and plain
+ * objects of them), which pass to the enclosing scope, and those retained.
+ */
+export function scope<T>(fn: () => T): T {
+  const made = open();
+  let result: T | undefined;
+  try {
+    result = fn();
+    return result;
+  } finally {
+    close(made, result);
+  }
+}
+
+/** As `scope`, for work that yields to the event loop. Only one such flow may use the engine at a time. */
+export async function scopeAsync<T>(fn: () => Promise<T>): Promise<T> {
+  const made = open();
+  let result: T | undefined;
+  try {
+    result = await fn();
+    return result;
+  } finally {
+    close(made, result);
+  }
+}
+
+function open(): Set<Tensor> {
+  const made = new Set<Tensor>();
+  scopes.push(made);
+  return made;
+}
+
+function close(made: Set<Tensor>, result: unknown): void {
+  if (scopes.pop() !== made) throw new Error('scopes were closed out of order: two flows use the engine at once');
+  const outer = scopes.at(-1);
+  const kept = new Set(tensorsIn(result));
+  for (const t of made) {
+    if (!kept.has(t)) t.count(-1);
+    else outer?.add(t);
+  }
+}
+
+function* tensorsIn(value: unknown): Generator<Tensor> {
+  if (value instanceof Tensor) yield value;
+  else if (Array.isArray(value)) for (const item of value) yield* tensorsIn(item);
+  else if (value instanceof Map) for (const [key, item] of value) yield* tensorsIn([key, item]);
+  else if (value !== null && typeof value === 'object' && Object.getPrototypeOf(value) === Object.prototype) {
+    for (const item of Object.values(value)) yield* tensorsIn(item);
+  }
+}
+
+/** Keeps a tensor beyond its scope; pair with `release`. */
+export function retain(t: Tensor): Tensor {
+  t.count(1);
+  return t;
+}
+
+/** Moves a tensor out of all scopes: its owner must `release` it. */
+export function own(t: Tensor): Tensor {
+  for (const made of scopes) if (made.delete(t)) return t;
+  return t;
+}
+
+export function release(t: Tensor): void {
+  t.count(-1);
+}
+
+/** Tensors that hold device memory now. */
+export function liveTensors(): number {
+  return liveCount;
+}
+
+/** Bytes of the tensors that hold device memory now; views count like copies. */
+export function liveBytes(): number {
+  return liveSize;
+}
+
+export function sizeOf(shape: readonly number[]): number {
+  return shape.reduce((product, n) => product * n, 1);
+}
+
+/** `float32[4, 8]`, for messages. */
+export function describe(t: Tensor): string {
+  return `${t.dtype}[${t.shape.join(', ')}]`;
+}
+
+function hostTypeOf(values: HostArray): DType {
+  if (values instanceof Float32Array) return 'float32';
+  return values instanceof Int32Array ? 'int32' : 'uint8';
+}

@@ -1,0 +1,96 @@
+// The TensorFlow library through the N-API binding of @tensorflow/tfjs-node-gpu, and our own operations beside it.
+// The binding is loaded without the package's TypeScript half: it refuses bfloat16, breaks on Node 23 and later, and
+// takes 1.5 s to load.
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Attribute, Attributes, Backend, DType, HostArray, Output } from './backend.ts';
+
+const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
+const BINDING = '@tensorflow/tfjs-node-gpu/lib/napi-v8/tfjs_binding.node';
+const KERNELS = join(ROOT, 'build', 'rocit_kernels.node');
+
+/** TF_DataType of tensorflow/c/tf_datatype.h. */
+const TF_DTYPE: Record<DType, number> = { float32: 1, int32: 3, uint8: 4, bool: 10, bfloat16: 14, float16: 19 };
+const DTYPE_OF_TF = new Map(Object.entries(TF_DTYPE).map(([name, value]) => [value, name as DType]));
+
+interface NativeAttribute {
+  name: string;
+  type: number;
+  value: unknown;
+}
+
+interface Binding {
+  TF_Version: string;
+  TF_ATTR_STRING: number;
+  TF_ATTR_INT: number;
+  TF_ATTR_FLOAT: number;
+  TF_ATTR_BOOL: number;
+  TF_ATTR_TYPE: number;
+  TF_ATTR_SHAPE: number;
+  isUsingGpuDevice(): boolean;
+  createTensor(shape: readonly number[], dtype: number, buffer: HostArray): number;
+  deleteTensor(id: number): void;
+  tensorDataSync(id: number): HostArray;
+  executeOp(
+    name: string,
+    attributes: NativeAttribute[],
+    inputs: readonly number[],
+    numOutputs: number,
+  ): { id: number; shape: number[]; dtype: number }[];
+}
+
+interface Addon {
+  ops: string[];
+}
+
+/** Why the TensorFlow backend cannot be used here, or null when its binding is built. */
+export function missingBinding(): string | null {
+  try {
+    createRequire(import.meta.url).resolve(BINDING);
+    return null;
+  } catch {
+    return 'the TensorFlow binding is not built';
+  }
+}
+
+/** Loads the binding and, with `useKernels`, our operations. */
+export function createTensorflowBackend(useKernels: boolean): Backend {
+  // Without it TensorFlow writes its start-up notices to stderr.
+  process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
+  const load = createRequire(import.meta.url);
+  const binding = load(BINDING) as Binding;
+  const addon = useKernels && existsSync(KERNELS) ? (load(KERNELS) as Addon) : { ops: [] };
+  return {
+    name: 'tensorflow',
+    device: binding.isUsingGpuDevice() ? 'gpu' : 'cpu',
+    version: binding.TF_Version,
+    kernels: new Set(addon.ops),
+    // The binding shares the array's memory with the tensor, so it gets a copy of its own.
+    create: (values, shape, dtype) => binding.createTensor(shape, TF_DTYPE[dtype], values.slice()),
+    read: (handle) => binding.tensorDataSync(handle).slice(),
+    free: (handle) => binding.deleteTensor(handle),
+    execute: (name, attributes, inputs, numOutputs) =>
+      binding.executeOp(name, nativeAttributes(binding, attributes), inputs, numOutputs).map(toOutput),
+  };
+}
+
+function toOutput({ id, shape, dtype }: { id: number; shape: number[]; dtype: number }): Output {
+  const known = DTYPE_OF_TF.get(dtype);
+  if (known === undefined) throw new Error(`TensorFlow returned dtype ${dtype}, which the engine does not use`);
+  return { handle: id, shape, dtype: known };
+}
+
+function nativeAttributes(binding: Binding, attributes: Attributes): NativeAttribute[] {
+  return Object.entries(attributes).map(([name, attribute]) => ({ name, ...nativeValue(binding, attribute) }));
+}
+
+function nativeValue(binding: Binding, attribute: Attribute): { type: number; value: unknown } {
+  if (typeof attribute === 'number') return { type: binding.TF_ATTR_INT, value: attribute };
+  if (typeof attribute === 'boolean') return { type: binding.TF_ATTR_BOOL, value: attribute };
+  if (typeof attribute === 'string') return { type: binding.TF_ATTR_STRING, value: attribute };
+  if ('float' in attribute) return { type: binding.TF_ATTR_FLOAT, value: attribute.float };
+  if ('type' in attribute) return { type: binding.TF_ATTR_TYPE, value: TF_DTYPE[attribute.type] };
+  return { type: binding.TF_ATTR_SHAPE, value: attribute.shape };
+}
