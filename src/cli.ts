@@ -1,0 +1,83 @@
+#!/usr/bin/env node
+// The door of the command line: parses the verb, maps what is thrown to exit codes, turns signals into polite stops.
+// 0 done · 2 the user's mistake, no stack · 1 a bug, with its stack · 130 / 143 stopped by a signal.
+import { readFileSync } from 'node:fs';
+import yargs from 'yargs';
+import { hideBin } from 'yargs/helpers';
+import { verbs } from './commands/registry.ts';
+import { Interrupted, type StopSignal, UserError } from './core/errors.ts';
+import { requestStop } from './core/interrupt.ts';
+import { log } from './core/log.ts';
+
+const SIGNAL_CODES: Record<StopSignal, number> = { SIGINT: 130, SIGTERM: 143 };
+
+function version(): string {
+  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
+  const value: unknown = JSON.parse(text);
+  return typeof value === 'object' && value !== null && 'version' in value ? String(value.version) : 'unknown';
+}
+
+/** Prints what was thrown and returns the exit code. */
+function report(error: unknown): number {
+  if (error instanceof UserError) {
+    process.stderr.write(`${error.message}\n`);
+    return 2;
+  }
+  if (error instanceof Interrupted) {
+    process.stderr.write(`${error.message}\n`);
+    return SIGNAL_CODES[error.signal];
+  }
+  const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  process.stderr.write(`${stack}\nThis is a bug of rocit: please report it with the command and \`rocit doctor\`.\n`);
+  return 1;
+}
+
+/** The first signal asks the work to stop at its next breath; the second one ends the process at once. */
+function listenForSignals(): void {
+  let asked = false;
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => {
+      if (asked) process.exit(SIGNAL_CODES[signal]);
+      asked = true;
+      log.info(`${signal}: stopping; once more ends at once.`);
+      requestStop(signal);
+    });
+  }
+}
+
+function listenForClosedPipe(): void {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    process.exit(error.code === 'EPIPE' ? 0 : report(error));
+  });
+}
+
+async function run(argv: string[]): Promise<void> {
+  const cli = yargs(argv)
+    .scriptName('rocit')
+    .usage('$0 <verb> [config.yaml] [key=value ...]')
+    .locale('en')
+    .wrap(110)
+    .parserConfiguration({ 'boolean-negation': false, 'dot-notation': false, 'duplicate-arguments-array': false })
+    .strict()
+    .recommendCommands()
+    .demandCommand(1, 1, 'expected a verb, got none')
+    .version(version())
+    .epilogue('Results go to stdout, all else to stderr. Exit codes: 0 done, 2 a mistake in the call, 1 a bug.')
+    .exitProcess(false)
+    .fail((message, error) => {
+      throw (
+        error ?? new UserError(`command line: ${message.replace(/[?.]$/, '')}; \`rocit --help\` lists verbs and flags.`)
+      );
+    });
+  for (const register of verbs) register(cli);
+  await cli.parseAsync();
+}
+
+listenForSignals();
+listenForClosedPipe();
+process.on('uncaughtException', (error) => process.exit(report(error)));
+try {
+  await run(hideBin(process.argv));
+} catch (error) {
+  process.exit(report(error));
+}
