@@ -165,6 +165,11 @@ export function own(t: Tensor): Tensor {
   return t;
 }
 
+/** Gives up tensors before their scope ends; the tape keeps those it saved. */
+export function discard(tensors: readonly Tensor[]): void {
+  for (const t of tensors) release(own(t));
+}
+
 export function release(t: Tensor): void {
   t.count(-1);
 }

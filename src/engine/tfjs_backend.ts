@@ -66,6 +66,8 @@ const OPERATIONS: Record<string, Operation> = {
 export async function createTfjsBackend(): Promise<Backend> {
   const tf = await import('@tensorflow/tfjs-core');
   await import('@tensorflow/tfjs-backend-cpu');
+  // Otherwise tfjs prints an advertisement for its Node package.
+  tf.enableProdMode();
   await tf.setBackend('cpu');
   const tensors = new Map<number, tfjs.Tensor>();
   let next = 0;
