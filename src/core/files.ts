@@ -3,7 +3,6 @@ import { createHash } from 'node:crypto';
 import {
   closeSync,
   createReadStream,
-  existsSync,
   fsyncSync,
   mkdirSync,
   openSync,
@@ -11,10 +10,10 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { messageOf, UserError } from './errors.ts';
 
 /** Writes a file so that a reader sees the old one or the whole new one, whatever happens in between. */
@@ -70,11 +69,18 @@ function temporaryName(path: string): string {
 
 export function readTextFile(path: string, what: string): string {
   requireFile(path, what);
-  return readFileSync(path, 'utf8');
+  return withoutMark(readFileSync(path, 'utf8'));
+}
+
+/** Some editors put a byte order mark first, which no parser wants. */
+function withoutMark(text: string): string {
+  return text.startsWith('\ufeff') ? text.slice(1) : text;
 }
 
 export function requireFile(path: string, what: string): void {
-  if (!existsSync(path)) throw new UserError(`${path}: expected ${what}, got no such file; check the path.`);
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (found === undefined) throw new UserError(`${path}: expected ${what}, got no such file; check the path.`);
+  if (found.isDirectory()) throw new UserError(`${path}: expected ${what}, got a folder; name the file in it.`);
 }
 
 export function readJsonFile(path: string, what: string): unknown {
@@ -82,18 +88,29 @@ export function readJsonFile(path: string, what: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new UserError(
-      `${path}: expected ${what} as JSON, got text that does not parse (${messageOf(error)}); restore it.`,
-    );
+    const reason = messageOf(error).replaceAll(/\s+/g, ' ');
+    throw new UserError(`${path}: expected ${what} as JSON, got text that does not parse (${reason}); restore it.`);
   }
 }
 
-/** The lines of a text file, numbered from 1, with constant memory. */
+/**
+ * The lines of a text file, numbered from 1, with constant memory. A line ends at \n or \r\n alone: readline would also
+ * cut at U+2028, which JSON strings may hold.
+ */
 export async function* readLines(path: string, what: string): AsyncGenerator<{ line: number; text: string }> {
   requireFile(path, what);
-  const lines = createInterface({ input: createReadStream(path, 'utf8'), crlfDelay: Number.POSITIVE_INFINITY });
   let line = 0;
-  for await (const text of lines) yield { line: ++line, text };
+  let rest = '';
+  for await (const chunk of createReadStream(path, { encoding: 'utf8', highWaterMark: 1 << 20 })) {
+    const parts = (rest + chunk).split('\n');
+    rest = parts.pop() ?? '';
+    for (const text of parts) yield { line: ++line, text: withoutReturn(text) };
+  }
+  if (rest !== '') yield { line: ++line, text: withoutReturn(rest) };
+}
+
+function withoutReturn(text: string): string {
+  return text.endsWith('\r') ? text.slice(0, -1) : text;
 }
 
 /** SHA-256 in hex. */
