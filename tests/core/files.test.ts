@@ -1,0 +1,136 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { UserError } from '../../src/core/errors.ts';
+import {
+  isTemporaryName,
+  readJsonFile,
+  readLines,
+  readTextFile,
+  sha256,
+  sha256File,
+  writeFileAtomic,
+  writeFolderAtomic,
+} from '../../src/core/files.ts';
+import { temporaryFolder } from '../support/temporary.ts';
+
+const folder = temporaryFolder();
+
+async function linesOf(content: string | Uint8Array): Promise<{ line: number; text: string }[]> {
+  const path = join(folder, 'lines.txt');
+  writeFileSync(path, content);
+  const lines = [];
+  for await (const line of readLines(path, 'lines')) lines.push(line);
+  return lines;
+}
+
+describe('writeFileAtomic', () => {
+  it('makes the folders above, replaces the old content and leaves no other name', () => {
+    const path = join(folder, 'a', 'b', 'file.json');
+    writeFileAtomic(path, 'old');
+    writeFileAtomic(path, 'new');
+    expect(readFileSync(path, 'utf8')).toBe('new');
+    expect(readdirSync(join(folder, 'a', 'b'))).toEqual(['file.json']);
+  });
+
+  it('keeps the old file and removes its own when it cannot write', () => {
+    const path = join(folder, 'taken');
+    mkdirSync(join(path, 'inside'), { recursive: true });
+    expect(() => writeFileAtomic(path, 'x')).toThrow();
+    expect(readdirSync(path)).toEqual(['inside']);
+    expect(readdirSync(folder).filter(isTemporaryName)).toEqual([]);
+  });
+});
+
+describe('writeFolderAtomic', () => {
+  it('shows the folder only when it is whole', async () => {
+    const path = join(folder, 'step_1');
+    const result = await writeFolderAtomic(path, async (temporary) => {
+      mkdirSync(join(temporary, 'sub'));
+      writeFileSync(join(temporary, 'sub', 'x'), '1');
+      expect(existsSync(path)).toBe(false);
+      expect(isTemporaryName(temporary.slice(folder.length + 1))).toBe(true);
+      return 42;
+    });
+    expect(result).toBe(42);
+    expect(readFileSync(join(path, 'sub', 'x'), 'utf8')).toBe('1');
+    expect(readdirSync(folder).filter(isTemporaryName)).toEqual([]);
+  });
+
+  it('leaves nothing after an error', async () => {
+    const path = join(folder, 'step_2');
+    const broken = writeFolderAtomic(path, async (temporary) => {
+      writeFileSync(join(temporary, 'x'), '1');
+      throw new Error('disk full');
+    });
+    await expect(broken).rejects.toThrow('disk full');
+    expect(existsSync(path)).toBe(false);
+    expect(readdirSync(folder).filter(isTemporaryName)).toEqual([]);
+  });
+
+  it('refuses to write over a folder that holds something, which stays', async () => {
+    const path = join(folder, 'step_3');
+    await writeFolderAtomic(path, async (temporary) => writeFileSync(join(temporary, 'x'), 'first'));
+    await expect(
+      writeFolderAtomic(path, async (temporary) => writeFileSync(join(temporary, 'x'), 'second')),
+    ).rejects.toThrow();
+    expect(readFileSync(join(path, 'x'), 'utf8')).toBe('first');
+  });
+});
+
+describe('reading', () => {
+  it('numbers lines from 1, takes LF and CRLF, and keeps empty lines', async () => {
+    expect(await linesOf('a\n\nb\r\nc')).toEqual([
+      { line: 1, text: 'a' },
+      { line: 2, text: '' },
+      { line: 3, text: 'b' },
+      { line: 4, text: 'c' },
+    ]);
+    expect(await linesOf('')).toEqual([]);
+  });
+
+  it('does not split at the line separators of Unicode, which JSON texts may hold', async () => {
+    expect(await linesOf('{"a":"x\u2028y\u2029z\u0085w"}\n')).toEqual([
+      { line: 1, text: '{"a":"x\u2028y\u2029z\u0085w"}' },
+    ]);
+  });
+
+  it('a character of several bytes survives the borders of the chunks', async () => {
+    const text = `${'x'.repeat(65_535)}皇帝`;
+    expect((await linesOf(text))[0]?.text).toBe(text);
+  });
+
+  it('a missing file and broken JSON name the file and what was expected', async () => {
+    expect(() => readTextFile('nowhere/x.txt', 'a role list')).toThrowErrorMatchingInlineSnapshot(
+      `[UserError: nowhere/x.txt: expected a role list, got no such file; check the path.]`,
+    );
+    await expect(readLines('nowhere/x.jsonl', 'rows').next()).rejects.toBeInstanceOf(UserError);
+    const path = join(folder, 'broken.json');
+    writeFileSync(path, '{"a": 1,\n "b": }');
+    expect(() => readJsonFile(path, 'a config')).toThrow(UserError);
+    // The words in brackets are those of the JavaScript engine.
+    expect(() => readJsonFile(path, 'a config')).toThrow(
+      /broken\.json: expected a config as JSON, got text that does not parse \(Unexpected token.*\); restore it\.$/,
+    );
+  });
+
+  it('a byte order mark is no part of the text', async () => {
+    expect((await linesOf('\ufeff{}\n\ufeffx'))[0]?.text).toBe('{}');
+    const path = join(folder, 'mark.json');
+    writeFileSync(path, '\ufeff{"a": 1}');
+    expect(readJsonFile(path, 'a config')).toEqual({ a: 1 });
+  });
+
+  it('a folder in place of a file is a mistake of the user, not a bug', () => {
+    expect(() => readTextFile(folder, 'a config file')).toThrow(UserError);
+  });
+});
+
+describe('hashes', () => {
+  it('are SHA-256 in hex, the same for bytes, text and file', async () => {
+    const path = join(folder, 'abc');
+    writeFileSync(path, 'abc');
+    const known = 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad';
+    expect([sha256('abc'), sha256(Buffer.from('abc')), await sha256File(path)]).toEqual([known, known, known]);
+  });
+});
