@@ -1,6 +1,7 @@
 // Block formats of GGUF and their decoding to float32. Layouts and arithmetic as ggml's reference:
 // https://github.com/ggml-org/ggml (ggml-quants.c); each value is rounded once, to float32.
-import { fromBfloat16, halfValues } from './float_bits.ts';
+import { toFloat32 } from '../engine/ops/read_tensor.ts';
+import { bytesOf } from './safetensors.ts';
 
 interface BlockFormat {
   /** Values in a block. */
@@ -23,28 +24,13 @@ export const GGUF_TYPES: ReadonlyMap<number, GgufType> = new Map([
 ]);
 
 export const BLOCK_FORMATS = {
-  F32: { values: 1, bytes: 4, decode: decodeF32 },
-  F16: { values: 1, bytes: 2, decode: decodeF16 },
-  BF16: { values: 1, bytes: 2, decode: decodeBF16 },
+  F32: { values: 1, bytes: 4, decode: (source, out) => out.set(toFloat32(source, 'F32')) },
+  F16: { values: 1, bytes: 2, decode: (source, out) => out.set(toFloat32(source, 'F16')) },
+  BF16: { values: 1, bytes: 2, decode: (source, out) => out.set(toFloat32(source, 'BF16')) },
   Q4_0: { values: 32, bytes: 18, decode: decodeQ4_0 },
   Q4_1: { values: 32, bytes: 20, decode: decodeQ4_1 },
   Q8_0: { values: 32, bytes: 34, decode: decodeQ8_0 },
 } satisfies Record<GgufType, BlockFormat>;
-
-function decodeF32(source: Uint8Array, out: Float32Array): void {
-  new Uint8Array(out.buffer, out.byteOffset, out.byteLength).set(source);
-}
-
-function decodeF16(source: Uint8Array, out: Float32Array): void {
-  const half = halfValues();
-  for (let i = 0; i < out.length; i++) out[i] = halfAt(half, source, 2 * i);
-}
-
-function decodeBF16(source: Uint8Array, out: Float32Array): void {
-  const bits = new Uint16Array(out.length);
-  new Uint8Array(bits.buffer).set(source);
-  out.set(fromBfloat16(bits));
-}
 
 /** Block: float16 d, 16 bytes of nibbles; low nibbles are values 0-15, high ones 16-31; d * (q - 8). */
 function decodeQ4_0(source: Uint8Array, out: Float32Array): void {
@@ -81,6 +67,14 @@ function decodeQ8_0(source: Uint8Array, out: Float32Array): void {
     const d = halfAt(half, source, at);
     for (let i = 0; i < 32; i++) out[base + i] = d * (signed[at + 2 + i] as number);
   }
+}
+
+let halfTable: Float32Array | null = null;
+
+/** All 65,536 values of float16 as float32, indexed by their bits. */
+function halfValues(): Float32Array {
+  halfTable ??= toFloat32(bytesOf(Uint16Array.from({ length: 0x10000 }, (_, bits) => bits)), 'F16');
+  return halfTable;
 }
 
 function halfAt(half: Float32Array, source: Uint8Array, at: number): number {

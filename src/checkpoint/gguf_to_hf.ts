@@ -2,11 +2,10 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { breathe } from '../core/interrupt.ts';
-import { bytesOf } from './float_bits.ts';
 import { openGguf } from './gguf.ts';
 import { llamaConfig, llamaTensors } from './gguf_llama.ts';
 import { ggufTokenizer } from './gguf_tokenizer.ts';
-import { writeSafetensors } from './safetensors.ts';
+import { bytesOf, writeSafetensors } from './safetensors.ts';
 
 /** Bytes done of all bytes (null: unknown) of the work called `what`. */
 export type Progress = (what: string, done: number, total: number | null) => void;

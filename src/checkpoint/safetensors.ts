@@ -105,7 +105,7 @@ function parseHeader(path: string, bytes: Buffer): Record<string, unknown> {
   return header;
 }
 
-function isObject(value: unknown): value is Record<string, unknown> {
+export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
@@ -233,4 +233,9 @@ function byteLength(tensor: TensorToWrite): number {
 
 function writeAll(fd: number, data: Uint8Array): void {
   for (let done = 0; done < data.length; ) done += writeSync(fd, data, done, data.length - done);
+}
+
+/** The memory of a typed array as bytes, without a copy. */
+export function bytesOf(values: Float32Array | Uint16Array | Int32Array | Uint8Array): Uint8Array {
+  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 }
