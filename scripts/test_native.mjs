@@ -1,0 +1,53 @@
+// npm run test:native: builds the stand-alone kernel tests twice (as shipped; with address and undefined sanitizers) and
+// runs them. npm run kernels:test (--quick) leaves the sanitizers out. Every program prints `<name>: N passed, N failed, N skipped`.
+import { spawnSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { compilerProblem } from './bootstrap/machine.mjs';
+import { buildKernels, cmakeProblem } from './bootstrap/native.mjs';
+import { build, root, SetupError, say } from './bootstrap/steps.mjs';
+import { bootstrap, runAsProgram } from './bootstrap.mjs';
+import { removeReport, summaryLine, writeReport } from './reports.mjs';
+
+const part = 'test_native';
+const countLine = /^\S+: (\d+) passed, (\d+) failed, (\d+) skipped$/m;
+
+function runProgram(path) {
+  const { stdout, status, signal } = spawnSync(path, [], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+    maxBuffer: 64 * 1024 * 1024,
+  });
+  process.stdout.write(stdout ?? '');
+  const match = countLine.exec(stdout ?? '');
+  const [passed, failed, skipped] = match === null ? [0, 0, 0] : match.slice(1).map(Number);
+  const isBroken = match === null || (status !== 0 && failed === 0);
+  if (isBroken) process.stdout.write(`${path}: expected counts and exit code 0, got ${signal ?? status}.\n`);
+  return { passed, failed: failed + (isBroken ? 1 : 0), skipped };
+}
+
+/** Builds and runs the tests in one mode, adding to `counts`. */
+async function runMode(folder, settings, counts) {
+  await buildKernels(folder, settings, ['rocit_tests']);
+  for (const name of readdirSync(folder).filter((entry) => entry.endsWith('_test'))) {
+    const one = runProgram(join(folder, name));
+    for (const key of Object.keys(counts)) counts[key] += one[key];
+  }
+}
+
+removeReport(part);
+await runAsProgram(async () => {
+  await bootstrap();
+  const problem = compilerProblem() ?? cmakeProblem();
+  if (problem !== null) throw new SetupError(problem);
+  const counts = { passed: 0, failed: 0, skipped: 0 };
+  say(`kernel tests of ${join(root, 'kernels')} …`);
+  await runMode(join(build, 'kernels_test'), {}, counts);
+  if (!process.argv.includes('--quick')) {
+    say('the same with address and undefined sanitizers …');
+    await runMode(join(build, 'kernels_sanitize'), { ROCIT_SANITIZE: 'ON' }, counts);
+  }
+  writeReport(part, counts);
+  process.stdout.write(`${summaryLine(counts)}\n`);
+  process.exitCode = counts.failed === 0 && counts.passed > 0 ? 0 : 1;
+});
