@@ -69,6 +69,8 @@ TEXTS = [
     "http://example.org/path?query=1&b=2#frag",
     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
     "lowerUPPERMiXeD snake_case kebab-case",
+    "digits of other scripts ２０２４ ½ ① Ⅷ ٣",
+    "\ufeffbyte order mark \ufeff and next line \x85 and no-break\xa0blank",
     "▁ lower one eighth block ▁▁",
     "Ġ and Ċ are byte-level letters",
 ]
@@ -104,7 +106,7 @@ def tiny_llama() -> Tokenizer:
     trained.pre_tokenizer = pre_tokenizers.Metaspace()
     byte_tokens = [f"<0x{i:02X}>" for i in range(256)]
     trainer = trainers.BpeTrainer(
-        vocab_size=640, special_tokens=specials + byte_tokens, limit_alphabet=120, show_progress=False
+        vocab_size=768, special_tokens=specials + byte_tokens, show_progress=False
     )
     trained.train_from_iterator(CORPUS, trainer)
     state = json.loads(trained.to_str())

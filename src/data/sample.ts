@@ -1,0 +1,88 @@
+// The types that cross the borders of this room, from a row of the source to the rows of a micro-batch.
+
+export type Language = 'eng' | 'zh';
+
+/** `role_specific`: a role-specific row that does not say which of the two it is (the baseline files). */
+export type SampleKind = 'general' | 'role_specific' | 'script_based' | 'script_agnostic';
+
+/** One row of RoleBench. */
+export interface RoleSample {
+  role: string;
+  question: string;
+  /** At least one; an entry may be empty (such answers are dropped and counted later). */
+  answers: string[];
+  language: Language;
+  split: string;
+  /** One for each answer. */
+  kinds: SampleKind[];
+  /** Line in its file, from 1. */
+  row: number;
+}
+
+export interface ChatMessage {
+  role: 'system' | 'user' | 'assistant';
+  content: string;
+}
+
+/** What the tokeniser gets: one question with one answer, or one chat row. Every assistant turn is a target. */
+export interface Conversation {
+  /** Name of the role; for chat rows their `role` field, or else the system message. */
+  role: string;
+  question: string;
+  messages: ChatMessage[];
+  answer_index: number;
+  /** Line in its file, from 1. */
+  row: number;
+  file: string;
+}
+
+/** A stretch of a prompt: text from the template or the data, or one special token by name. */
+export type Segment = { text: string; is_target: boolean } | { token: string; is_target: boolean };
+
+export interface TokenizedSample {
+  /** [T] */
+  input_ids: Int32Array;
+  /** [T], 1 where the token is learnt. */
+  is_target: Uint8Array;
+  role: string;
+  /** The same for all answers to one question of one role. */
+  question_id: number;
+  answer_index: number;
+  question: string;
+  /** Line in the source file, from 1. */
+  row: number;
+}
+
+export const DROP_REASONS = ['too_long', 'prompt_too_long', 'empty_answer', 'empty_question'] as const;
+export type DropReason = (typeof DROP_REASONS)[number];
+
+/** The summary of one split after tokenisation. */
+export interface SplitStats {
+  roles: number;
+  questions: number;
+  samples: number;
+  tokens: number;
+  targets: number;
+  dropped: Record<DropReason, number>;
+  truncated: number;
+}
+
+/** One micro-batch: N tokens in depth-first order and E loss edges. */
+export interface TreeBatch {
+  /** [N] */
+  input_ids: Int32Array;
+  /** [N], depth of the token. */
+  position_ids: Int32Array;
+  /** [N], index after the last token that hangs below this one. */
+  subtree_end: Int32Array;
+  /** [E], the row that predicts. */
+  edge_rows: Int32Array;
+  /** [E], the token id to predict. */
+  edge_targets: Int32Array;
+  /** [E] */
+  edge_weights: Float32Array;
+  /** [E], index of the sample in the list that was packed. */
+  edge_samples: Int32Array;
+  /** Samples in this micro-batch. */
+  num_samples: number;
+}
