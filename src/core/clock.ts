@@ -10,3 +10,8 @@ export function seconds(): number {
 export function isoTime(): string {
   return new Date().toISOString();
 }
+
+/** Seconds since 1970. */
+export function unixSeconds(): number {
+  return Date.now() / 1000;
+}

@@ -27,8 +27,11 @@ export interface ForwardOptions {
 export interface CausalLM {
   readonly vocab_size: number;
   readonly max_position_embeddings: number;
+  readonly num_hidden_layers: number;
   /** Every linear layer that may carry an adapter, by module path. */
   readonly linears: ReadonlyMap<string, Linear>;
+  /** All frozen tensors. */
+  readonly weights: readonly Tensor[];
   /** The output head [V, C]. */
   readonly headWeight: Tensor;
   /** Hidden states after the final norm, [N, C]. Breathes between blocks. */

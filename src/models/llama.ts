@@ -175,7 +175,9 @@ export function createLlama(config: LlamaConfig, tensors: ReadonlyMap<string, Te
   return {
     vocab_size: config.vocab_size,
     max_position_embeddings: config.max_position_embeddings,
+    num_hidden_layers: config.num_hidden_layers,
     linears,
+    weights: [...tensors.values()],
     headWeight: config.tie_word_embeddings ? embed : get('lm_head.weight'),
     forward: (pack, options) => forward(pack, options, { blocks, norm, embed }),
   };

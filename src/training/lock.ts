@@ -1,0 +1,83 @@
+// One process at a time in a run folder. The lock names its owner (host, pid, start of the process), so that a dead
+// owner blocks nobody; a living one refreshes the file, which tells other hosts that it lives.
+import { closeSync, openSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { unixSeconds } from '../core/clock.ts';
+import { UserError } from '../core/errors.ts';
+import { log } from '../core/log.ts';
+
+const REFRESH_SECONDS = 20;
+/** Another host's lock that was not refreshed for so long belongs to a dead process. */
+const STALE_SECONDS = 300;
+
+interface Owner {
+  host: string;
+  pid: number;
+  /** Clock ticks since boot, /proc/<pid>/stat field 22: tells a reused pid from the owner. */
+  start: string;
+}
+
+/** Takes the lock of a folder; the returned function gives it back. UserError while another process holds it. */
+export function lockFolder(folder: string): () => void {
+  const path = join(folder, '.lock');
+  const me: Owner = { host: hostname(), pid: process.pid, start: startOf(process.pid) ?? '' };
+  if (!tryCreate(path, me)) {
+    const owner = readOwner(path);
+    if (owner !== null && isAlive(owner, path)) {
+      throw new UserError(
+        `${folder}: expected a folder that no other process trains in, got one locked by process ${owner.pid} on ${owner.host}; wait for it, stop it, or choose another output_dir.`,
+      );
+    }
+    if (owner !== null)
+      log.info(`${folder}: its last owner (process ${owner.pid} on ${owner.host}) is gone; taking over.`);
+    rmSync(path, { force: true });
+    if (!tryCreate(path, me))
+      throw new UserError(
+        `${folder}: expected to lock it, but another process did so just now; choose another output_dir.`,
+      );
+  }
+  const refresh = setInterval(() => utimesSync(path, unixSeconds(), unixSeconds()), REFRESH_SECONDS * 1000);
+  refresh.unref();
+  return () => {
+    clearInterval(refresh);
+    rmSync(path, { force: true });
+  };
+}
+
+function tryCreate(path: string, me: Owner): boolean {
+  try {
+    const fd = openSync(path, 'wx');
+    writeFileSync(fd, JSON.stringify(me));
+    closeSync(fd);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw error;
+  }
+}
+
+/** Null where the file is gone or was never finished. */
+function readOwner(path: string): Owner | null {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as Owner;
+  } catch {
+    return null;
+  }
+}
+
+function isAlive(owner: Owner, path: string): boolean {
+  if (owner.host !== hostname()) return unixSeconds() - statSync(path).mtimeMs / 1000 < STALE_SECONDS;
+  const start = startOf(owner.pid);
+  return start !== null && start === owner.start;
+}
+
+/** Null where there is no such process. */
+function startOf(pid: number): string | null {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,48 @@
+// What a run needs of the device's memory, counted from shapes: for `--dry-run`, before anything is allocated.
+import type { CausalLM } from '../models/causal_lm.ts';
+import { loraParameters } from '../nn/lora.ts';
+
+export interface MemoryEstimate {
+  /** Bytes of the frozen weights. */
+  weights: number;
+  /** Bytes of adapters, their gradients and AdamW's two moments. */
+  adapters: number;
+  /** Bytes of activations kept for the backward of the largest pack, and of one block at work. */
+  activations: number;
+  /** Bytes of the logits of one chunk and what is made of them. */
+  head: number;
+}
+
+const FLOAT = 4;
+/** Copies of one head chunk (64 MB of logits) alive at once. */
+const HEAD_COPIES = 5;
+const HEAD_CHUNK_BYTES = FLOAT * 2 ** 24;
+
+export function estimateMemory(model: CausalLM, maxTokens: number, recompute: 'none' | 'block'): MemoryEstimate {
+  const weights = model.weights.reduce((sum, t) => sum + t.bytes, 0);
+  const adapters = 4 * [...loraParameters(model.linears).values()].reduce((sum, t) => sum + t.bytes, 0);
+  const perBlock = maxTokens * blockElements(model) * FLOAT;
+  const blocks = model.num_hidden_layers;
+  const hidden = model.headWeight.shape[1] as number;
+  const stream = maxTokens * hidden * FLOAT * blocks * 2;
+  return {
+    weights,
+    adapters,
+    activations: recompute === 'block' ? stream + 2 * perBlock : perBlock * (blocks + 1),
+    head: HEAD_COPIES * HEAD_CHUNK_BYTES,
+  };
+}
+
+/** Elements a token leaves in one block for the backward: each linear's input once, its output, and the adapters' z. */
+function blockElements(model: CausalLM): number {
+  const inputs = new Map<string, number>();
+  let outputs = 0;
+  for (const [path, { weight, lora }] of model.linears) {
+    const [, layer, group] = /layers\.(\d+)\.(.*)\.[^.]+$/.exec(path) ?? [];
+    if (layer !== '0') continue;
+    const [out = 0, input = 0] = weight.shape;
+    inputs.set(`${group} ${input}`, input);
+    outputs += out + (lora?.A.shape[0] ?? 0);
+  }
+  return outputs + [...inputs.values()].reduce((a, b) => a + b, 0);
+}
