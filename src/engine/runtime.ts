@@ -61,9 +61,22 @@ export function backend(): Backend {
   return current;
 }
 
-/** Whether an operation of our own is registered; otherwise its composition runs. */
+let kernelsAllowed = true;
+
+/** Whether an operation of our own is registered and allowed; otherwise its composition runs. */
 export function hasKernel(name: string): boolean {
-  return backend().kernels.has(name);
+  return kernelsAllowed && backend().kernels.has(name);
+}
+
+/** Runs `fn` with compositions only, to compare a kernel with its composition in one process. */
+export async function withoutKernels<T>(fn: () => T | Promise<T>): Promise<T> {
+  const before = kernelsAllowed;
+  kernelsAllowed = false;
+  try {
+    return await fn();
+  } finally {
+    kernelsAllowed = before;
+  }
 }
 
 function threads(engine: Backend): number {
