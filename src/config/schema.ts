@@ -52,9 +52,9 @@ const data = z.strictObject({
     .describe("Share of each role's questions held out by seed, all answers of a question together"),
   answers: z.enum(['all', 'first']).default('all').describe('How many of the answers to one question to train on'),
   template: z
-    .enum(['rolellama', 'chat_template'])
+    .enum(['rolellama', 'chatglm2', 'chat_template'])
     .default('rolellama')
-    .describe("Prompt markup: the RoleLLaMA paper's, or the base model's own chat template"),
+    .describe("Prompt markup: the RoleLLaMA paper's, ChatGLM2's, or the base model's own chat template"),
   max_seq_length: z.int().min(8).default(1024).describe('Longest sample in tokens, prompt and answer together'),
   overflow: z
     .enum(['drop', 'truncate_answer', 'error'])
