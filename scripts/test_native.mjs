@@ -1,4 +1,4 @@
-// npm run test:native: builds the stand-alone kernel tests twice (as shipped; with address and undefined sanitizers) and
+// npm run test:native: needs a compiler only. Builds the stand-alone kernel tests twice (as shipped; with address and undefined sanitizers) and
 // runs them. npm run kernels:test (--quick) leaves the sanitizers out. Every program prints `<name>: N passed, N failed, N skipped`.
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { compilerProblem } from './bootstrap/machine.mjs';
 import { buildKernels, cmakeProblem } from './bootstrap/native.mjs';
 import { build, root, SetupError, say } from './bootstrap/steps.mjs';
-import { bootstrap, runAsProgram } from './bootstrap.mjs';
+import { runAsProgram } from './bootstrap.mjs';
 import { removeReport, summaryLine, writeReport } from './reports.mjs';
 
 const part = 'test_native';
@@ -37,7 +37,6 @@ async function runMode(folder, settings, counts) {
 
 removeReport(part);
 await runAsProgram(async () => {
-  await bootstrap();
   const problem = compilerProblem() ?? cmakeProblem();
   if (problem !== null) throw new SetupError(problem);
   const counts = { passed: 0, failed: 0, skipped: 0 };
