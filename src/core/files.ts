@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import {
   closeSync,
   createReadStream,
+  existsSync,
   fsyncSync,
   mkdirSync,
   openSync,
@@ -30,22 +31,49 @@ export function writeFileAtomic(path: string, data: string | Uint8Array): void {
   syncPath(dirname(path));
 }
 
-/** Fills a folder under a temporary name, then renames it to `path`, which must not exist. Nothing stays after an error. */
+/**
+ * Fills a folder under a temporary name, then renames it to `path`. An older folder there stays until the new one is
+ * whole. Nothing is left behind after an error; after a kill between the two renames `recoverFolder` brings the old back.
+ */
 export async function writeFolderAtomic<T>(path: string, fill: (temporary: string) => Promise<T>): Promise<T> {
   const temporary = temporaryName(path);
+  recoverFolder(path);
   rmSync(temporary, { recursive: true, force: true });
   mkdirSync(temporary, { recursive: true });
   try {
     const result = await fill(temporary);
     for (const name of readdirSync(temporary, { recursive: true })) syncPath(join(temporary, String(name)));
     syncPath(temporary);
+    if (existsSync(path)) renameSync(path, asideName(path));
     renameSync(temporary, path);
     syncPath(dirname(path));
     return result;
   } catch (error) {
     rmSync(temporary, { recursive: true, force: true });
     throw error;
+  } finally {
+    recoverFolder(path);
   }
+}
+
+/** Ends a replacement that was killed halfway: the old folder comes back unless the new one is there. */
+export function recoverFolder(path: string): void {
+  const aside = asideName(path);
+  if (!existsSync(aside)) return;
+  if (existsSync(path)) rmSync(aside, { recursive: true, force: true });
+  else renameSync(aside, path);
+}
+
+/** The folders in `parent` that a replacement had put aside when it was killed. */
+export function replacedFolders(parent: string): string[] {
+  const names = readdirSync(parent).map((name) => ASIDE.exec(name)?.[1]);
+  return names.filter((name) => name !== undefined).map((name) => join(parent, name));
+}
+
+const ASIDE = /^\.(.+)\.replaced$/;
+
+function asideName(path: string): string {
+  return join(dirname(path), `.${basename(path)}.replaced`);
 }
 
 /** Makes a file's or folder's content durable. */

@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../core/errors.ts';
-import { isTemporaryName } from '../core/files.ts';
+import { isTemporaryName, recoverFolder, replacedFolders } from '../core/files.ts';
 
 const STEP = /^step_(\d+)$/;
 
@@ -14,6 +14,7 @@ export function stepName(step: number): string {
 /** Steps with a finished checkpoint, ascending. A checkpoint folder gets its name only when all of it is on disk. */
 export function finishedSteps(folder: string): number[] {
   if (!existsSync(folder)) return [];
+  replacedFolders(folder).forEach(recoverFolder);
   const steps = readdirSync(folder).map((name) => STEP.exec(name)?.[1]);
   return steps
     .filter((step) => step !== undefined)

@@ -50,7 +50,15 @@ export function initialOptimizerState(model: CausalLM): OptimizerState {
 }
 
 /** A step whose loss or gradient is not finite. Nothing was changed. */
-export class NonFiniteStep extends UserError {}
+export class NonFiniteStep extends UserError {
+  /** Index of the micro-batch, null where only the sum over all is known. */
+  readonly pack: number | null;
+
+  constructor(message: string, pack: number | null) {
+    super(message);
+    this.pack = pack;
+  }
+}
 
 /**
  * Runs the micro-batches of one step and updates the model's adapters and the optimizer state. Throws NonFiniteStep
@@ -65,7 +73,7 @@ export async function trainStep(packs: readonly TreeBatch[], args: StepArguments
     const parameters = loraParameters(model.linears);
     const names = [...parameters.keys()];
     const bad = losses.findIndex((value) => !Number.isFinite(value));
-    if (bad >= 0) throw new NonFiniteStep(`loss ${losses[bad]} in micro-batch ${bad + 1} of ${packs.length}`);
+    if (bad >= 0) throw new NonFiniteStep(`loss ${losses[bad]} in micro-batch ${bad + 1} of ${packs.length}`, bad);
     const updated = adamw({
       ...args.settings,
       params: [...parameters.values()],
@@ -78,7 +86,7 @@ export async function trainStep(packs: readonly TreeBatch[], args: StepArguments
     });
     if (updated.nonFinite !== null) {
       discard([...updated.params, ...updated.m, ...updated.v]);
-      throw new NonFiniteStep(`a gradient that is not finite in ${names[updated.nonFinite]}`);
+      throw new NonFiniteStep(`a gradient that is not finite in ${names[updated.nonFinite]}`, null);
     }
     replaceLoraParameters(model.linears, updated.params);
     optimizer.step += 1;
