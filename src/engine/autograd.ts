@@ -84,25 +84,34 @@ export async function valueAndGradients(
       return { value, gradients: handOver(gradients) };
     } finally {
       tape = null;
-      for (const node of nodes) node.saved.forEach(release);
+      abandon(nodes, gradients);
     }
   });
+}
+
+/** Gives up what a walk that was cut short still holds. */
+function abandon(nodes: readonly Node[], gradients: Gradients): void {
+  for (const node of nodes) node.saved.forEach(release);
+  for (const gradient of gradients.values()) release(gradient);
 }
 
 /** Runs a node backwards, moving gradients from its outputs to its inputs. */
 function stepBack(node: Node, gradients: Gradients): void {
   const incoming = node.outputs.map((t) => gradients.get(t) ?? null);
   for (const t of node.outputs) gradients.delete(t);
-  scope(() => {
-    if (incoming.every((g) => g === null)) return;
-    const outgoing = node.backward(incoming);
-    node.inputs.forEach((input, i) => {
-      const gradient = outgoing[i];
-      if (input?.requiresGrad && gradient) accumulate(gradients, input, gradient);
+  try {
+    scope(() => {
+      if (incoming.every((g) => g === null)) return;
+      const outgoing = node.backward(incoming);
+      node.inputs.forEach((input, i) => {
+        const gradient = outgoing[i];
+        if (input?.requiresGrad && gradient) accumulate(gradients, input, gradient);
+      });
     });
-  });
-  for (const g of incoming) if (g !== null) release(g);
-  node.saved.forEach(release);
+  } finally {
+    for (const g of incoming) if (g !== null) release(g);
+    node.saved.forEach(release);
+  }
 }
 
 function accumulate(gradients: Gradients, t: Tensor, gradient: Tensor): void {
@@ -113,13 +122,10 @@ function accumulate(gradients: Gradients, t: Tensor, gradient: Tensor): void {
 
 /** The map's references pass to the enclosing scope. */
 function handOver(gradients: Gradients): Gradients {
-  return new Map(
-    [...gradients].map(([t, g]) => {
-      const shared = p.identity(g);
-      release(g);
-      return [t, shared];
-    }),
-  );
+  const handed = new Map([...gradients].map(([t, g]) => [t, p.identity(g)]));
+  abandon([], gradients);
+  gradients.clear();
+  return handed;
 }
 
 /**
@@ -129,12 +135,16 @@ function handOver(gradients: Gradients): Gradients {
 export function recompute(fn: (inputs: Tensor[]) => Tensor[], inputs: readonly Tensor[]): Tensor[] {
   if (tape === null) return fn([...inputs]);
   const probe: Node[] = [];
-  const outputs = withTape(probe, () => fn([...inputs]));
+  let outputs: Tensor[];
+  try {
+    outputs = withTape(probe, () => fn([...inputs]));
+  } finally {
+    abandon(probe, new Map());
+  }
   const produced = new Set(probe.flatMap((node) => node.outputs));
   const parameters = [...new Set(probe.flatMap((node) => node.inputs))].filter(
     (t): t is Tensor => t?.requiresGrad === true && !produced.has(t) && !inputs.includes(t),
   );
-  for (const node of probe) node.saved.forEach(release);
   const all = [...inputs, ...parameters];
   record({ inputs: all, outputs, saved: inputs, backward: (incoming) => rerun(fn, inputs, all, incoming) });
   return outputs;
@@ -148,12 +158,16 @@ function rerun(
 ): (Tensor | null)[] {
   const nodes: Node[] = [];
   const gradients: Gradients = new Map();
-  const outputs = withTape(nodes, () => fn([...inputs]));
-  outputs.forEach((t, i) => {
-    const gradient = incoming[i];
-    if (gradient) accumulate(gradients, t, gradient);
-  });
-  for (let node = nodes.pop(); node !== undefined; node = nodes.pop()) stepBack(node, gradients);
-  const kept = handOver(gradients);
-  return wanted.map((t) => kept.get(t) ?? null);
+  try {
+    const outputs = withTape(nodes, () => fn([...inputs]));
+    outputs.forEach((t, i) => {
+      const gradient = incoming[i];
+      if (gradient) accumulate(gradients, t, gradient);
+    });
+    for (let node = nodes.pop(); node !== undefined; node = nodes.pop()) stepBack(node, gradients);
+    const kept = handOver(gradients);
+    return wanted.map((t) => kept.get(t) ?? null);
+  } finally {
+    abandon(nodes, gradients);
+  }
 }

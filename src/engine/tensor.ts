@@ -69,8 +69,13 @@ export function tensor(values: HostArray, shape: readonly number[], dtype?: DTyp
 
 /** A copy of the values on the host; bfloat16 comes back as float32. */
 export function read(t: Tensor): HostArray {
-  if (t.dtype !== 'bfloat16') return backend().read(t.handle);
-  return scope(() => backend().read(run('Cast', castAttributes('bfloat16', 'float32'), [t]).handle));
+  if (t.dtype === 'bfloat16') return readAs(t, 'float32');
+  return t.dtype === 'uint8' ? Uint8Array.from(readAs(t, 'int32')) : backend().read(t.handle);
+}
+
+/** For dtypes that the binding cannot read. */
+function readAs(t: Tensor, dtype: DType): HostArray {
+  return scope(() => backend().read(run('Cast', castAttributes(t.dtype, dtype), [t]).handle));
 }
 
 /** The float values of a float32 or bfloat16 tensor. */
