@@ -39,7 +39,7 @@ export function argmax(logits: Float32Array): number {
 
 /**
  * The smallest set of the likeliest tokens whose probability reaches `top_p`, likeliest first and the smaller id first
- * among equals.
+ * among equals; for a `top_p` of 1 all tokens in the order of their ids.
  */
 export function nucleus(logits: Float32Array, { temperature, top_p }: SamplingSettings): Nucleus {
   const probabilities = softmax(logits, temperature);
@@ -49,11 +49,12 @@ export function nucleus(logits: Float32Array, { temperature, top_p }: SamplingSe
   probabilities.forEach((p, i) => {
     if (p > 0 && p >= floor) candidates.push(i);
   });
-  candidates.sort((a, b) => (probabilities[b] as number) - (probabilities[a] as number) || a - b);
+  // Sorting a whole vocabulary would take as long as a small model's forward.
+  if (top_p < 1) candidates.sort((a, b) => (probabilities[b] as number) - (probabilities[a] as number) || a - b);
   const ids: number[] = [];
   let mass = 0;
   for (const id of candidates) {
-    if (mass >= top_p) break;
+    if (top_p < 1 && mass >= top_p) break;
     ids.push(id);
     mass += probabilities[id] as number;
   }

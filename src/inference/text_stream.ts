@@ -26,7 +26,8 @@ export class TextStream {
     const text = this.#text();
     const certain = text.replace(UNFINISHED, '');
     const piece = this.#take(certain);
-    if (certain.length === text.length) this.#moveWindow();
+    // A context without text, such as a special token alone, would not do.
+    if (piece !== '' && certain.length === text.length) this.#moveWindow();
     return piece;
   }
 
