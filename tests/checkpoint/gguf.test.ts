@@ -1,31 +1,20 @@
 // GGUF headers that are whole, cut off, or damaged.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { openGguf, readGgufTensor } from '../../src/checkpoint/gguf.ts';
 import { unpermuteRows } from '../../src/checkpoint/gguf_llama.ts';
 import { BLOCK_FORMATS } from '../../src/checkpoint/gguf_quants.ts';
-import { UserError } from '../../src/core/errors.ts';
+import { temporaryFolder } from '../support/temporary.ts';
+import { userErrorOf } from './user_error.ts';
 
 const source = join(import.meta.dirname, 'goldens/tiny_llama.gguf');
-const folder = mkdtempSync(join(tmpdir(), 'rocit-test-'));
-afterAll(() => rmSync(folder, { recursive: true }));
+const folder = temporaryFolder();
 
 function damaged(change: (bytes: Buffer) => Buffer): string {
   const path = join(folder, 'bad.gguf');
   writeFileSync(path, change(readFileSync(source)));
   return path;
-}
-
-function messageFor(run: () => unknown): string {
-  try {
-    run();
-  } catch (error) {
-    if (error instanceof UserError) return error.message.replaceAll(folder, '');
-    throw error;
-  }
-  throw new Error('nothing was thrown');
 }
 
 describe('openGguf', () => {
@@ -43,32 +32,36 @@ describe('openGguf', () => {
     const { length } = readFileSync(source);
     for (const keep of [0, 3, 10, 23, 200, 3000, length - 1]) {
       const path = damaged((bytes) => bytes.subarray(0, keep));
-      expect(messageFor(() => openGguf(path))).toMatch(/ends inside .*; download it again\.$/);
+      expect(userErrorOf(() => openGguf(path), folder)).toMatch(/ends inside .*; download it again\.$/);
     }
   });
 
   it('refuses other bytes, other versions and types that cannot be decoded', () => {
-    expect(messageFor(() => openGguf(damaged((b) => Buffer.concat([Buffer.from('PK'), b]))))).toMatchInlineSnapshot(
-      `"/bad.gguf: expected a GGUF file, got other bytes; check the path."`,
-    );
+    expect(
+      userErrorOf(() => openGguf(damaged((b) => Buffer.concat([Buffer.from('PK'), b]))), folder),
+    ).toMatchInlineSnapshot(`"<folder>/bad.gguf: expected a GGUF file, got other bytes; check the path."`);
     const version1 = damaged((b) => {
       b.writeUInt32LE(1, 4);
       return b;
     });
-    expect(messageFor(() => openGguf(version1))).toMatchInlineSnapshot(
-      `"/bad.gguf: expected GGUF version 2 or 3, little-endian, got 1; convert it again."`,
+    expect(userErrorOf(() => openGguf(version1), folder)).toMatchInlineSnapshot(
+      `"<folder>/bad.gguf: expected GGUF version 2 or 3, little-endian, got 1; convert it again."`,
     );
     const q6 = damaged((b) => {
       const name = b.indexOf('blk.0.attn_norm.weight');
       b.writeUInt32LE(14, name + 'blk.0.attn_norm.weight'.length + 4 + 8);
       return b;
     });
-    expect(messageFor(() => openGguf(q6))).toMatchInlineSnapshot(`"/bad.gguf: expected tensors of type F32, F16, Q4_0, Q4_1, Q8_0, BF16, got ggml type 14 in blk.0.attn_norm.weight; use a file in one of these."`);
-    expect(messageFor(() => openGguf(join(folder, 'none.gguf')))).toMatchInlineSnapshot(`"/none.gguf: expected a GGUF file, got no such file; check the path."`);
+    expect(userErrorOf(() => openGguf(q6), folder)).toMatchInlineSnapshot(
+      `"<folder>/bad.gguf: expected tensors of type F32, F16, Q4_0, Q4_1, Q8_0, BF16, got ggml type 14 in blk.0.attn_norm.weight; use a file in one of these."`,
+    );
+    expect(userErrorOf(() => openGguf(join(folder, 'none.gguf')), folder)).toMatchInlineSnapshot(
+      `"<folder>/none.gguf: expected a GGUF file, got no such file; check the path."`,
+    );
   });
 
   it('names a tensor that is not there', () => {
-    expect(messageFor(() => readGgufTensor(openGguf(source), 'x'))).toMatch(/expected a tensor x, got none/);
+    expect(userErrorOf(() => readGgufTensor(openGguf(source), 'x'), folder)).toMatch(/expected a tensor x, got none/);
   });
 });
 

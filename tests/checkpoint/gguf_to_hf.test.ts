@@ -1,12 +1,12 @@
 // GGUF to a Hugging Face folder, against transformers' gguf loader and llama.cpp (scripts/make_gguf_goldens.py).
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PreTrainedTokenizer } from '@xenova/transformers';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { convertGguf } from '../../src/checkpoint/gguf_to_hf.ts';
 import { readSafetensorsHeader, type TensorInfo } from '../../src/checkpoint/safetensors.ts';
 import { readJsonFile, sha256 } from '../../src/core/files.ts';
+import { temporaryFolder } from '../support/temporary.ts';
 
 interface Golden {
   config: Record<string, unknown>;
@@ -16,10 +16,9 @@ interface Golden {
 
 const goldens = join(import.meta.dirname, 'goldens');
 const tiny = readJsonFile(join(goldens, 'tiny_llama.json'), 'goldens') as Golden;
-const folder = mkdtempSync(join(tmpdir(), 'rocit-test-'));
+const folder = temporaryFolder();
 
 beforeAll(() => convertGguf(join(goldens, 'tiny_llama.gguf'), folder, () => {}));
-afterAll(() => rmSync(folder, { recursive: true }));
 
 function hashOf(info: TensorInfo): string {
   return sha256(readFileSync(info.path).subarray(info.offset, info.offset + info.bytes));
