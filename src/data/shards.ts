@@ -1,0 +1,237 @@
+// Tokenised samples on disk: one Arrow IPC file a shard, with one record batch. Memory while writing is one shard; a
+// shard that was read stays as Arrow buffers. Which shards belong together stands in the manifest (manifest.ts).
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  Bool,
+  type Data,
+  Dictionary,
+  Field,
+  Int32,
+  List,
+  makeData,
+  RecordBatch,
+  Schema,
+  Struct,
+  Table,
+  tableFromIPC,
+  tableToIPC,
+  Utf8,
+  Vector,
+} from 'apache-arrow';
+import { UserError } from '../core/errors.ts';
+import { sha256 } from '../core/files.ts';
+import type { TokenizedSample } from './sample.ts';
+
+export interface ShardInfo {
+  file: string;
+  samples: number;
+  tokens: number;
+  bytes: number;
+  sha256: string;
+}
+
+/** A sample on its way into a shard; the arrays may be views. */
+export interface ShardRow extends Omit<TokenizedSample, 'input_ids' | 'is_target'> {
+  input_ids: Int32Array;
+  is_target: Uint8Array;
+}
+
+const MAX_TOKENS = 1 << 21;
+const MAX_SAMPLES = 1 << 14;
+
+type Columns = {
+  role: Dictionary<Utf8, Int32>;
+  question_id: Int32;
+  answer_index: Int32;
+  row: Int32;
+  question: Utf8;
+  input_ids: List<Int32>;
+  is_target: List<Bool>;
+};
+
+const ITEM_IDS = new Field('item', new Int32(), false);
+const ITEM_FLAGS = new Field('item', new Bool(), false);
+
+/** Collects rows and writes a file whenever enough have come. */
+export class ShardWriter {
+  readonly shards: ShardInfo[] = [];
+  private readonly folder: string;
+  private readonly name: string;
+  private readonly metadata: Map<string, string>;
+  private rows: ShardRow[] = [];
+  private tokens = 0;
+
+  /**
+   * @param name files are called <name>-00000.arrow, …
+   * @param metadata stands in the Arrow schema
+   */
+  constructor(folder: string, name: string, metadata: Map<string, string>) {
+    this.folder = folder;
+    this.name = name;
+    this.metadata = metadata;
+  }
+
+  append(row: ShardRow): void {
+    this.rows.push(row);
+    this.tokens += row.input_ids.length;
+    if (this.tokens >= MAX_TOKENS || this.rows.length >= MAX_SAMPLES) this.flush();
+  }
+
+  /** Writes what is left. */
+  finish(): ShardInfo[] {
+    if (this.rows.length > 0) this.flush();
+    return this.shards;
+  }
+
+  private flush(): void {
+    const file = `${this.name}-${String(this.shards.length).padStart(5, '0')}.arrow`;
+    const bytes = encodeShard(this.rows, this.metadata);
+    writeFileSync(join(this.folder, file), bytes);
+    const { length: samples } = this.rows;
+    this.shards.push({ file, samples, tokens: this.tokens, bytes: bytes.length, sha256: sha256(bytes) });
+    this.rows = [];
+    this.tokens = 0;
+  }
+}
+
+/** The bytes of one shard; a pure function of rows and metadata. */
+function encodeShard(rows: readonly ShardRow[], metadata: Map<string, string>): Uint8Array {
+  const length = rows.length;
+  const offsets = new Int32Array(length + 1);
+  rows.forEach((row, i) => {
+    offsets[i + 1] = (offsets[i] as number) + row.input_ids.length;
+  });
+  const tokens = offsets[length] as number;
+  const ids = new Int32Array(tokens);
+  const flags = new Uint8Array(Math.ceil(tokens / 8));
+  rows.forEach(({ input_ids, is_target }, i) => {
+    const start = offsets[i] as number;
+    ids.set(input_ids, start);
+    for (let t = 0; t < is_target.length; t++) {
+      const bit = start + t;
+      if (is_target[t] === 1) flags[bit >> 3] = (flags[bit >> 3] as number) | (1 << (bit & 7));
+    }
+  });
+  const int32 = (values: (row: ShardRow) => number) =>
+    makeData({ type: new Int32(), length, nullCount: 0, data: Int32Array.from(rows, values) });
+  const list = <T extends Int32 | Bool>(field: Field<T>, child: Data<T>) =>
+    makeData({ type: new List(field), length, nullCount: 0, valueOffsets: offsets, child });
+  const columns = {
+    role: roleColumn(rows),
+    question_id: int32((row) => row.question_id),
+    answer_index: int32((row) => row.answer_index),
+    row: int32((row) => row.row),
+    question: textColumn(rows.map((row) => row.question)),
+    input_ids: list(ITEM_IDS, makeData({ type: new Int32(), length: tokens, nullCount: 0, data: ids })),
+    is_target: list(ITEM_FLAGS, makeData({ type: new Bool(), length: tokens, nullCount: 0, data: flags })),
+  };
+  const fields = Object.entries(columns).map(([name, { type }]) => new Field(name, type, false));
+  const schema = new Schema(fields, metadata);
+  const children = Object.values(columns) as Data[];
+  const struct = makeData({ type: new Struct(fields), length, nullCount: 0, children });
+  return tableToIPC(new Table(schema, new RecordBatch(schema, struct)), 'file');
+}
+
+function roleColumn(rows: readonly ShardRow[]): Data<Dictionary<Utf8, Int32>> {
+  const indices = new Map<string, number>();
+  const data = Int32Array.from(rows, ({ role }) => {
+    const index = indices.get(role) ?? indices.size;
+    indices.set(role, index);
+    return index;
+  });
+  const dictionary = new Vector([textColumn([...indices.keys()])]);
+  // A fixed dictionary id: the library counts them up, and equal rows must give equal bytes.
+  const type = new Dictionary(new Utf8(), new Int32(), 0);
+  return makeData({ type, length: rows.length, nullCount: 0, data, dictionary });
+}
+
+function textColumn(texts: readonly string[]): Data<Utf8> {
+  const parts = texts.map((text) => Buffer.from(text, 'utf8'));
+  const valueOffsets = new Int32Array(texts.length + 1);
+  parts.forEach((part, i) => {
+    valueOffsets[i + 1] = (valueOffsets[i] as number) + part.length;
+  });
+  return makeData({ type: new Utf8(), length: texts.length, nullCount: 0, valueOffsets, data: Buffer.concat(parts) });
+}
+
+/** One shard in memory. */
+export interface Shard {
+  length: number;
+  sample(i: number): TokenizedSample;
+  role(i: number): string;
+  questionId(i: number): number;
+}
+
+/**
+ * Reads a shard and checks its length and hash.
+ * @throws UserError when the file is missing, truncated or damaged
+ */
+export function readShard(folder: string, info: ShardInfo): Shard {
+  checkShardSize(folder, info);
+  const path = join(folder, info.file);
+  const bytes = readFileSync(path);
+  const hash = sha256(bytes);
+  if (hash !== info.sha256) {
+    throw damaged(folder, path, `the hash ${info.sha256.slice(0, 12)}…`, `${hash.slice(0, 12)}…`);
+  }
+  return openShard(bytes);
+}
+
+/** Checks that a shard is there in full, without reading it. */
+export function checkShardSize(folder: string, { file, bytes, samples }: ShardInfo): void {
+  const path = join(folder, file);
+  const size = statSync(path, { throwIfNoEntry: false })?.size;
+  if (size === bytes) return;
+  const got = size === undefined ? 'no such file' : `${size} bytes`;
+  throw damaged(folder, path, `${bytes} bytes (${samples} samples)`, got);
+}
+
+function damaged(folder: string, path: string, expected: string, got: string): UserError {
+  return new UserError(
+    `${path}: expected ${expected}, got ${got}; the prepared data is truncated or damaged: ` +
+      `delete ${folder} and prepare again.`,
+  );
+}
+
+function openShard(bytes: Uint8Array): Shard {
+  const table = tableFromIPC<Columns>(bytes);
+  const columns = <K extends keyof Columns>(name: K): Data<Columns[K]> => {
+    const data = table.getChild(name)?.data[0];
+    if (data === undefined) throw new Error(`a shard lacks the column ${name}`);
+    return data;
+  };
+  const role = columns('role');
+  const roles = role.dictionary;
+  const questionId = columns('question_id').values;
+  const answerIndex = columns('answer_index').values;
+  const row = columns('row').values;
+  const question = table.getChild('question');
+  const ids = columns('input_ids');
+  const { valueOffsets: offsets } = ids;
+  const idValues = (ids.children[0] as Data<Int32>).values;
+  const flags = (columns('is_target').children[0] as Data<Bool>).values;
+  const roleOf = (i: number) => roles?.get(role.values[i] as number) ?? '';
+  return {
+    length: table.numRows,
+    role: roleOf,
+    questionId: (i) => questionId[i] as number,
+    sample(i) {
+      const [start, end] = [offsets[i] as number, offsets[i + 1] as number];
+      const is_target = new Uint8Array(end - start);
+      for (let t = 0; t < is_target.length; t++) {
+        const bit = start + t;
+        is_target[t] = ((flags[bit >> 3] as number) >> (bit & 7)) & 1;
+      }
+      return {
+        input_ids: idValues.slice(start, end),
+        is_target,
+        role: roleOf(i),
+        question_id: questionId[i] as number,
+        answer_index: answerIndex[i] as number,
+        question: question?.get(i) ?? '',
+        row: row[i] as number,
+      };
+    },
+  };
+}
