@@ -4,12 +4,11 @@
 import { readFileSync } from 'node:fs';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
+import { describeFailure, SIGNAL_CODES } from './commands/failure.ts';
 import { verbs } from './commands/registry.ts';
-import { Interrupted, type StopSignal, UserError } from './core/errors.ts';
+import { UserError } from './core/errors.ts';
 import { requestStop } from './core/interrupt.ts';
 import { log } from './core/log.ts';
-
-const SIGNAL_CODES: Record<StopSignal, number> = { SIGINT: 130, SIGTERM: 143 };
 
 function version(): string {
   const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
@@ -19,17 +18,9 @@ function version(): string {
 
 /** Prints what was thrown and returns the exit code. */
 function report(error: unknown): number {
-  if (error instanceof UserError) {
-    process.stderr.write(`${error.message}\n`);
-    return 2;
-  }
-  if (error instanceof Interrupted) {
-    process.stderr.write(`${error.message}\n`);
-    return SIGNAL_CODES[error.signal];
-  }
-  const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  process.stderr.write(`${stack}\nThis is a bug of rocit: please report it with the command and \`rocit doctor\`.\n`);
-  return 1;
+  const { text, code } = describeFailure(error);
+  process.stderr.write(`${text}\n`);
+  return code;
 }
 
 /** The first signal asks the work to stop at its next breath; the second one ends the process at once. */

@@ -109,10 +109,10 @@ function describe(found: Findings): string {
   const engine = found.backend === null ? `not started: ${found.engine_error}` : `${found.backend} on ${found.device}`;
   const rows: [string, string][] = [
     ['node', found.node],
-    ['python', found.python ?? 'missing (needed by `npm run setup`)'],
-    ['pip', found.pip ?? 'missing (needed by `npm run setup`)'],
-    ['g++', found.cxx ?? 'missing (needed by `npm run setup`)'],
-    ['cmake', found.cmake ?? 'missing (`npm run setup` brings its own)'],
+    ['python', found.python ?? 'missing (needed by `npm run build`)'],
+    ['pip', found.pip ?? 'missing (needed by `npm run build`)'],
+    ['g++', found.cxx ?? 'missing (needed by `npm run build`)'],
+    ['cmake', found.cmake ?? 'missing (`npm run build` brings its own)'],
     ['engine', engine],
     ['tensorflow', found.tensorflow ?? 'not in use'],
     ['kernels', kernels],
