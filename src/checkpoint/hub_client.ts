@@ -41,7 +41,7 @@ export async function withRetries<T>(hub: HubAccess, work: () => Promise<T>, adv
       if (advanced()) attempt = 1;
       if (attempt >= ATTEMPTS) {
         throw new UserError(
-          `hub: expected an answer from ${hub.endpoint}, got ${error.message} ${ATTEMPTS} times; check the network and HF_ENDPOINT${proxyHint()}, then run the same command: it goes on where it stopped.`,
+          `hub: expected an answer from ${hub.endpoint}, got none in ${ATTEMPTS} tries (${error.message}); check the network and HF_ENDPOINT${proxyHint()}, then run the same command: it goes on where it stopped.`,
         );
       }
       const seconds = Math.min(hub.backoffSeconds * 2 ** (attempt - 1), MAX_BACKOFF_SECONDS);
@@ -137,23 +137,26 @@ export async function* chunksOf(response: Response, what: string): AsyncGenerato
   if (!reader) return;
   try {
     while (true) {
-      const { done, value } = await withinSilence(reader.read());
+      const { done, value } = await withinSilence(reader.read(), what);
       if (done) return;
       yield value;
       await breathe();
     }
   } catch (error) {
-    if (error instanceof TypeError || error instanceof Transient) throw new Transient(`${what}: ${causeOf(error)}`);
+    if (error instanceof TypeError) throw new Transient(`${what}: the connection was cut (${causeOf(error)})`);
     throw error;
   } finally {
     await reader.cancel().catch(() => {});
   }
 }
 
-async function withinSilence<T>(promise: Promise<T>): Promise<T> {
+async function withinSilence<T>(promise: Promise<T>, what: string): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const silence = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Transient(`no data for ${SILENCE_SECONDS} s`)), SILENCE_SECONDS * 1000);
+    timer = setTimeout(
+      () => reject(new Transient(`${what}: no data for ${SILENCE_SECONDS} s`)),
+      SILENCE_SECONDS * 1000,
+    );
   });
   try {
     return await Promise.race([promise, silence]);
