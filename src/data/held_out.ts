@@ -22,8 +22,15 @@ export class QuestionIds {
     return this.ids.size - 1;
   }
 
-  has(key: number): boolean {
-    return this.ids.has(key);
+  get size(): number {
+    return this.ids.size;
+  }
+
+  /** Questions that stand in both. */
+  countShared(other: QuestionIds): number {
+    let shared = 0;
+    for (const key of other.ids.keys()) if (this.ids.has(key)) shared += 1;
+    return shared;
   }
 }
 

@@ -19,8 +19,8 @@ export interface TokenizedBatch {
   /** [B], tokens of each conversation; 0 when it was dropped. */
   lengths: Int32Array;
   dropped: (DropReason | null)[];
-  /** Samples that were cut. */
-  truncated: number;
+  /** [B], 1 where the sample was cut. */
+  is_truncated: Uint8Array;
   /** With overflow `error`, the first sample that is too long. */
   too_long: { file: string; row: number; tokens: number } | null;
 }
@@ -34,7 +34,7 @@ export function tokenizeBatch(
   const flags: number[] = [];
   const lengths = new Int32Array(conversations.length);
   const dropped: (DropReason | null)[] = [];
-  let truncated = 0;
+  const is_truncated = new Uint8Array(conversations.length);
   let tooLong: TokenizedBatch['too_long'] = null;
   conversations.forEach((conversation, i) => {
     const outcome = tokenizeOne(encoder, conversation, limits);
@@ -45,7 +45,7 @@ export function tokenizeBatch(
     }
     if (outcome.dropped !== null) return;
     lengths[i] = outcome.input_ids.length;
-    if (outcome.isTruncated) truncated += 1;
+    if (outcome.isTruncated) is_truncated[i] = 1;
     for (let t = 0; t < outcome.input_ids.length; t++) {
       ids.push(outcome.input_ids[t] as number);
       flags.push(outcome.is_target[t] as number);
@@ -56,7 +56,7 @@ export function tokenizeBatch(
     is_target: Uint8Array.from(flags),
     lengths,
     dropped,
-    truncated,
+    is_truncated,
     too_long: limits.overflow === 'error' ? tooLong : null,
   };
 }

@@ -1,0 +1,59 @@
+// What a folder of shards is made from, as hashes: the files of the source, the tokenizer, the template, the settings.
+import { createReadStream } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { readJsonFile, sha256, sha256File } from '../core/files.ts';
+import { isObject } from './jsonl.ts';
+import type { Identity } from './manifest.ts';
+import type { DataSettings, PrepareOptions } from './prepare_options.ts';
+import type { DataSource } from './source.ts';
+import type { PromptTemplate } from './templates.ts';
+import type { Tokenizer } from './tokenizer.ts';
+
+/** The settings that change the samples, as text; paths are left out, their contents are hashed. */
+export function settingsText({ data, seed }: PrepareOptions): string {
+  const { source, language, generalization, kinds, train_split, eval_split, eval_fraction, answers, template } = data;
+  const { max_seq_length, overflow } = data;
+  const held_out = eval_fraction === null ? null : { eval_fraction, seed };
+  return JSON.stringify({
+    ...{ source, language, generalization, kinds, train_split, eval_split, held_out, answers, template },
+    ...{ max_seq_length, overflow },
+  });
+}
+
+/** Hashes all that the shards depend on, and counts the rows of the source. */
+export async function identify(
+  source: DataSource,
+  { train_split, eval_split }: DataSettings,
+  tokenizer: Tokenizer,
+  template: PromptTemplate,
+  settings: string,
+): Promise<{ identity: Identity; rows: number }> {
+  const files = [...source.files(train_split), ...(eval_split === null ? [] : source.files(eval_split))];
+  const hashes: string[] = [];
+  for (const path of [...files, ...source.extraFiles]) hashes.push(await sha256File(path));
+  let rows = 0;
+  for (const path of files) rows += await countLines(path);
+  const identity = {
+    tokenizer_hash: tokenizer.hash,
+    template_hash: sha256(JSON.stringify(template)),
+    source_hash: sha256(hashes.join('\n')),
+    settings_hash: sha256(settings),
+    tool_version: toolVersion(),
+  };
+  return { identity, rows };
+}
+
+async function countLines(path: string): Promise<number> {
+  let lines = 0;
+  let last = 10;
+  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 }) as AsyncIterable<Buffer>) {
+    for (let at = chunk.indexOf(10); at !== -1; at = chunk.indexOf(10, at + 1)) lines += 1;
+    last = chunk.at(-1) ?? last;
+  }
+  return last === 10 ? lines : lines + 1;
+}
+
+function toolVersion(): string {
+  const manifest = readJsonFile(fileURLToPath(new URL('../../package.json', import.meta.url)), 'package.json');
+  return isObject(manifest) && typeof manifest.version === 'string' ? manifest.version : 'unknown';
+}
