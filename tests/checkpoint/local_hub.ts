@@ -55,20 +55,16 @@ function answer(hub: LocalHub, request: IncomingMessage, response: ServerRespons
   const token = request.headers.authorization ?? 'none';
   hub.requests.push(`${pathname} range=${request.headers.range ?? 'none'} token=${token}`);
   const status = hub.faults.statuses.shift();
-  if (status !== undefined) return sendStatus(response, status);
-  const revision = /^\/api\/(models|datasets)\/org\/tiny\/revision\/(.+)$/.exec(pathname)?.[2];
-  if (revision === 'main') return sendJson(response, { id: 'org/tiny', sha: COMMIT });
-  if (/^\/api\/(models|datasets)\/org\/tiny\/tree\//.test(pathname)) {
-    sendTree(hub, response, Number(searchParams.get('cursor')));
-    return;
-  }
+  const revision = /^\/api\/(?:models|datasets)\/org\/tiny\/revision\/(.+)$/.exec(pathname)?.[1];
   const path = new RegExp(`^(?:/datasets)?/org/tiny/resolve/${COMMIT}/(.+)$`).exec(pathname)?.[1];
   const content = hub.files.get(decodeURIComponent(path ?? ''));
-  if (!content) return sendStatus(response, 404);
-  if (hub.faults.redirectTo !== null) {
-    return sendStatus(response, 302, { location: hub.faults.redirectTo + pathname });
-  }
-  sendFile(hub, content, request, response);
+  if (status !== undefined) sendStatus(response, status);
+  else if (revision === 'main') sendJson(response, { id: 'org/tiny', sha: COMMIT });
+  else if (/^\/api\/(models|datasets)\/org\/tiny\/tree\//.test(pathname)) {
+    sendTree(hub, response, Number(searchParams.get('cursor')));
+  } else if (!content) sendStatus(response, 404);
+  else if (hub.faults.redirectTo !== null) sendStatus(response, 302, { location: hub.faults.redirectTo + pathname });
+  else sendFile(hub, content, request, response);
 }
 
 function sendStatus(response: ServerResponse, status: number, headers: Record<string, string> = {}): void {
@@ -94,7 +90,10 @@ function sendTree(hub: LocalHub, response: ServerResponse, start: number): void 
 function sendFile(hub: LocalHub, content: Buffer, request: IncomingMessage, response: ServerResponse): void {
   const asked = hub.faults.isDeaf ? undefined : /^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1];
   const start = Number(asked ?? 0);
-  if (start >= content.length && start > 0) return sendStatus(response, 416);
+  if (start >= content.length && start > 0) {
+    sendStatus(response, 416);
+    return;
+  }
   const body = Buffer.from(content.subarray(start));
   if (hub.faults.isCorrupt) body.fill(0);
   const range = { 'content-range': `bytes ${start}-${content.length - 1}/${content.length}` };
