@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { loadConfig } from '../src/config/load.ts';
+import { leafPaths } from '../src/config/mistakes.ts';
 import { architectureTree, withTree } from './support/architecture_tree.ts';
 import { inRepository } from './support/paths.ts';
 import { filesBelow, headSentence, type SourceFile, sourcesBelow } from './support/sources.ts';
@@ -238,6 +239,16 @@ describe('papers', () => {
   it('ARCHITECTURE.md prints the tree of src with a remark a file (refresh: vitest -u)', async () => {
     const path = inRepository('ARCHITECTURE.md');
     await expect(withTree(readFileSync(path, 'utf8'), architectureTree(src))).toMatchFileSnapshot(path);
+  });
+
+  it('every key of the config is read by some room', () => {
+    const readers = src.filter((file) => !file.path.startsWith('src/config/')).map((file) => file.text);
+    const idle = leafPaths().filter((path) => {
+      const name = path.split('.').at(-1) ?? path;
+      return !readers.some((text) => new RegExp(`\\b${name}\\b`).test(text));
+    });
+    expect(leafPaths().length).toBeGreaterThan(30);
+    expect(idle).toEqual([]);
   });
 
   it.each(configs)('%s: its head has what it is, the command and an override, which load', (path) => {

@@ -130,7 +130,8 @@ export async function* readLines(path: string, what: string): AsyncGenerator<{ l
   let line = 0;
   let rest = '';
   for await (const chunk of createReadStream(path, { encoding: 'utf8', highWaterMark: 1 << 20 })) {
-    const parts = (rest + chunk).split('\n');
+    const isStart = line === 0 && rest === '';
+    const parts = (isStart ? withoutMark(chunk) : rest + chunk).split('\n');
     rest = parts.pop() ?? '';
     for (const text of parts) yield { line: ++line, text: withoutReturn(text) };
   }

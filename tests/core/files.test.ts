@@ -7,6 +7,8 @@ import {
   readJsonFile,
   readLines,
   readTextFile,
+  recoverFolder,
+  replacedFolders,
   sha256,
   sha256File,
   writeFileAtomic,
@@ -68,13 +70,35 @@ describe('writeFolderAtomic', () => {
     expect(readdirSync(folder).filter(isTemporaryName)).toEqual([]);
   });
 
-  it('refuses to write over a folder that holds something, which stays', async () => {
+  it('replaces an older folder, which stays when the new one cannot be made', async () => {
     const path = join(folder, 'step_3');
-    await writeFolderAtomic(path, async (temporary) => writeFileSync(join(temporary, 'x'), 'first'));
-    await expect(
-      writeFolderAtomic(path, async (temporary) => writeFileSync(join(temporary, 'x'), 'second')),
-    ).rejects.toThrow();
-    expect(readFileSync(join(path, 'x'), 'utf8')).toBe('first');
+    const write = (content: string, error?: Error) =>
+      writeFolderAtomic(path, async (temporary) => {
+        writeFileSync(join(temporary, 'x'), content);
+        expect(existsSync(path)).toBe(content !== 'first');
+        if (error) throw error;
+      });
+    await write('first');
+    await write('second');
+    expect(readFileSync(join(path, 'x'), 'utf8')).toBe('second');
+    await expect(write('third', new Error('disk full'))).rejects.toThrow('disk full');
+    expect(readFileSync(join(path, 'x'), 'utf8')).toBe('second');
+    expect(readdirSync(folder).filter((name) => name.startsWith('.'))).toEqual([]);
+  });
+
+  it('a kill between the two renames loses nothing: the old folder comes back, the new one wins', async () => {
+    const path = join(folder, 'step_4');
+    const aside = join(folder, '.step_4.replaced');
+    mkdirSync(aside);
+    writeFileSync(join(aside, 'x'), 'old');
+    expect(replacedFolders(folder)).toEqual([path]);
+    recoverFolder(path);
+    expect(readFileSync(join(path, 'x'), 'utf8')).toBe('old');
+    mkdirSync(aside);
+    recoverFolder(path);
+    expect(existsSync(aside)).toBe(false);
+    expect(readFileSync(join(path, 'x'), 'utf8')).toBe('old');
+    expect(replacedFolders(folder)).toEqual([]);
   });
 });
 
