@@ -50,12 +50,16 @@ export function loadModel(path: string, { dtype }: { dtype: Dtype }): CausalLM {
   return model;
 }
 
-/** Puts a PEFT adapter on its layers and returns its settings. UserError for an adapter of another base. */
-export function loadAdapterInto(model: CausalLM, folder: string): LoraSettings {
+/**
+ * Puts a PEFT adapter on its layers and returns its settings, with another dropout where one is given. UserError for
+ * an adapter of another base.
+ */
+export function loadAdapterInto(model: CausalLM, folder: string, lora_dropout?: number): LoraSettings {
   const adapter = loadAdapter(folder);
+  const settings = { ...adapter.config, lora_dropout: lora_dropout ?? adapter.config.lora_dropout };
   const shapes = [...model.linears].map(
     ([path, { weight }]) => [path, weight.shape as readonly [number, number]] as const,
   );
-  attachLora(model.linears, adapter.config, loadAdapterTensors(adapter, new Map(shapes)));
-  return adapter.config;
+  attachLora(model.linears, settings, loadAdapterTensors(adapter, new Map(shapes)));
+  return settings;
 }

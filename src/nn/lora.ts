@@ -50,6 +50,7 @@ export function attachLora(
 }
 
 function setAdapter(linear: Linear, settings: LoraSettings, { A, B }: { A: Tensor; B: Tensor }): void {
+  if (linear.lora !== null) for (const part of PARTS) release(linear.lora[part]);
   linear.lora = {
     A: parameter(own(A)),
     B: parameter(own(B)),

@@ -1,25 +1,33 @@
 // Held-out loss: the mean over all targets of the evaluation samples.
-import type { TreeBatch } from '../data/sample.ts';
+import { type PackSettings, packStep } from '../data/pack.ts';
+import type { PreparedSplit } from '../data/prepared.ts';
 import type { CausalLM } from '../models/causal_lm.ts';
 import { sampleLosses } from '../models/sample_losses.ts';
 
-/** Mean −log p of a target, in nats, over all packs. */
+/** Samples packed together at a time: enough to fill packs, few enough for any size of split. */
+const WINDOW = 256;
+
+/** Mean −log p of a target, in nats, over all samples of a split. */
 export async function heldOutLoss(
   model: CausalLM,
-  packs: readonly TreeBatch[],
+  split: PreparedSplit,
+  packing: PackSettings,
   onProgress: (share: number) => void,
 ): Promise<number> {
-  const total = packs.reduce((sum, pack) => sum + pack.input_ids.length, 0);
+  const total = split.stats.tokens - split.numSamples;
   let [done, lossSum, targets] = [0, 0, 0];
-  for (const pack of packs) {
-    const losses = await sampleLosses(model, pack, (share) =>
-      onProgress((done + share * pack.input_ids.length) / total),
-    );
-    for (const { loss_sum, num_targets } of losses.values()) {
-      lossSum += loss_sum;
-      targets += num_targets;
+  for (let begin = 0; begin < split.numSamples; begin += WINDOW) {
+    const length = Math.min(WINDOW, split.numSamples - begin);
+    const samples = Array.from({ length }, (_, i) => split.sample(begin + i));
+    for (const pack of packStep(samples, packing)) {
+      const tokens = pack.input_ids.length;
+      const losses = await sampleLosses(model, pack, (share) => onProgress((done + share * tokens) / total));
+      for (const { loss_sum, num_targets } of losses.values()) {
+        lossSum += loss_sum;
+        targets += num_targets;
+      }
+      done += tokens;
     }
-    done += pack.input_ids.length;
   }
   return lossSum / targets;
 }

@@ -5,7 +5,6 @@ import { Interrupted } from '../core/errors.ts';
 import { breathe } from '../core/interrupt.ts';
 import type { TokenizedSample, TreeBatch } from '../data/sample.ts';
 import { type CheckpointContext, type Progress, saveCheckpoint } from './checkpoint.ts';
-import { heldOutLoss } from './evaluate.ts';
 import type { MetricsFile, StepMetrics } from './metrics.ts';
 import { learningRateAt, type ScheduleSettings } from './schedule.ts';
 import { NonFiniteStep, type OptimizerSettings, trainStep } from './step.ts';
@@ -41,7 +40,7 @@ export interface Loop {
   /** The samples of a step, counted from 1, and the share of epochs done after it. */
   samplesOf: (step: number) => { samples: TokenizedSample[]; epoch: number };
   pack: (samples: TokenizedSample[]) => TreeBatch[];
-  evaluationPacks: () => TreeBatch[];
+  heldOutLoss: (onProgress: (share: number) => void) => Promise<number>;
   events: TrainingEvents;
 }
 
@@ -82,11 +81,8 @@ async function evaluateStart(loop: Loop, progress: Progress): Promise<void> {
   progress.metrics_lines = loop.metrics.lines();
 }
 
-async function evaluate(loop: Loop, step: number): Promise<number> {
-  const { events, checkpoint } = loop;
-  const loss = await heldOutLoss(checkpoint.model, loop.evaluationPacks(), (share) =>
-    events.onEvaluationProgress(step, share),
-  );
+async function evaluate({ events, heldOutLoss }: Loop, step: number): Promise<number> {
+  const loss = await heldOutLoss((share) => events.onEvaluationProgress(step, share));
   events.onEvaluation(step, loss);
   return loss;
 }

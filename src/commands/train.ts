@@ -1,0 +1,116 @@
+// `rocit train <config>`: trains, resumes or, with --dry-run, says what a run would be.
+import type { LoadedConfig } from '../config/load.ts';
+import { log } from '../core/log.ts';
+import type { PrepareProgress } from '../data/prepare_options.ts';
+import { type DryRun, dryRun } from '../training/dry_run.ts';
+import type { StepMetrics } from '../training/metrics.ts';
+import { type TrainEvents, train } from '../training/train.ts';
+import { type Bar, startBar } from './progress_bar.ts';
+
+export interface TrainOptions {
+  resume: boolean;
+  overwrite: boolean;
+  dryRun: boolean;
+  json: boolean;
+}
+
+/** Prints the run folder on stdout (a JSON summary with `json`); steps, evaluations and the bar go to stderr. */
+export async function trainCommand(loaded: LoadedConfig, options: TrainOptions): Promise<void> {
+  if (options.dryRun) return await showDryRun(loaded, options.json);
+  log.info(loaded.text.trimEnd());
+  const screen = createScreen();
+  try {
+    const summary = await train(loaded, options, screen.events);
+    const text = options.json ? JSON.stringify(summary) : summary.folder;
+    screen.close();
+    process.stdout.write(`${text}\n`);
+  } finally {
+    screen.close();
+  }
+}
+
+async function showDryRun({ config, text }: LoadedConfig, json: boolean): Promise<void> {
+  const bar = startBar('preparing');
+  const result = await dryRun(config, onPrepare(bar)).finally(() => bar.stop());
+  if (json) process.stdout.write(`${JSON.stringify({ config, ...result })}\n`);
+  else process.stdout.write(`${text}\n${describeDryRun(result)}\n`);
+}
+
+const onPrepare =
+  (bar: Bar) =>
+  ({ rows, total_rows, tokens }: PrepareProgress) =>
+    bar.update(rows / Math.max(1, total_rows), `${rows} rows, ${tokens} tokens`);
+
+function describeDryRun(run: DryRun): string {
+  const { memory, training_seconds, evaluation_seconds } = run;
+  const total = Object.values(memory).reduce((a, b) => a + b, 0);
+  const parts = Object.entries(memory).map(([name, bytes]) => `${name} ${gigabytes(bytes)}`);
+  return [
+    `${run.steps} steps · ${run.samples} samples · ${run.tokens} tokens, ${run.targets} of them targets`,
+    `${run.packs} packs, ${(100 * run.fill).toFixed(0)} % full · ${run.trainable_parameters} trainable parameters`,
+    `memory about ${gigabytes(total)}: ${parts.join(', ')}`,
+    `time about ${duration(training_seconds + evaluation_seconds)} at ${run.tokens_per_second.toFixed(0)} tokens/s (measured on one small step): training ${duration(training_seconds)}, evaluation ${duration(evaluation_seconds)}`,
+  ].join('\n');
+}
+
+interface Screen {
+  events: TrainEvents;
+  close(): void;
+}
+
+/** A line a step and an evaluation, and one bar for the whole run that also moves inside a step. */
+function createScreen(): Screen {
+  let bar: Bar | null = startBar('preparing');
+  let total = 1;
+  let last = '';
+  const show = (step: number, share: number) => bar?.update((step - 1 + share) / total, `step ${step}/${total}${last}`);
+  const events: TrainEvents = {
+    onPrepare: (progress) => bar && onPrepare(bar)(progress),
+    onStart({ plan, data, identity }, done) {
+      bar?.stop();
+      const { engine } = identity;
+      const place = `${engine.backend} ${engine.tensorflow ?? ''} on ${engine.device}, ${engine.threads} threads, ${engine.kernels.length} kernels`;
+      log.info(`${data.train.stats.samples} training samples, ${data.eval.stats.samples} held out · ${place}`);
+      log.info(done === 0 ? `${plan.totalSteps} steps` : `continuing after step ${done} of ${plan.totalSteps}`);
+      total = plan.totalSteps;
+      bar = startBar('training');
+    },
+    onStepProgress: show,
+    onStep(metrics) {
+      last = ` · loss ${metrics.loss.toFixed(3)}`;
+      log.info(stepLine(metrics, total));
+    },
+    onEvaluationProgress: (step, share) => bar?.update(step / total, `evaluating, ${(100 * share).toFixed(0)} %`),
+    onEvaluation: (step, loss) => log.info(`step ${step}: held-out loss ${loss.toFixed(4)}`),
+    onSave: (step) => log.info(`step ${step}: saved`),
+  };
+  return {
+    events,
+    close() {
+      bar?.stop();
+      bar = null;
+    },
+  };
+}
+
+function stepLine(m: StepMetrics, total: number): string {
+  return [
+    `step ${m.step}/${total}`,
+    `loss ${m.loss.toFixed(4)}`,
+    `lr ${m.learning_rate.toExponential(2)}`,
+    `grad norm ${m.grad_norm.toFixed(3)}`,
+    `${m.tokens_per_second.toFixed(0)} tokens/s`,
+    `${m.samples_per_second.toFixed(2)} samples/s`,
+    `memory ${gigabytes(process.memoryUsage().rss)}`,
+  ].join(' · ');
+}
+
+function gigabytes(bytes: number): string {
+  return bytes < 1e8 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`;
+}
+
+function duration(secondsTotal: number): string {
+  if (secondsTotal < 90) return `${secondsTotal.toFixed(0)} s`;
+  const minutes = Math.round(secondsTotal / 60);
+  return minutes < 90 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
