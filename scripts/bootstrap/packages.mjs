@@ -28,8 +28,8 @@ export function packagesStep() {
     run: async () => {
       if (onPath('npm') === null)
         throw new SetupError('expected npm on PATH, got none: it installs the packages; install Node >= 20 with npm.');
-      const isFresh = !existsSync(modules);
-      await run('npm', 'npm', isFresh ? ['ci'] : ['install', '--no-save']);
+      // Not `npm ci`: it refuses a lock that leaves out optional packages of other platforms.
+      await run('npm', 'npm', ['install', '--no-save', '--prefer-offline']);
     },
   };
 }
