@@ -127,6 +127,7 @@ interface Gradient {
 
 // P = exp(scores − lse);  dV = Pᵀ dO;  dS = P ∘ (dO Vᵀ − rowsum(dO ∘ O));  dQ = scale · dS K;  dK = scale · dSᵀ Q
 function backward(args: TreeAttentionArguments, segments: Segment[], { dout, out, lse }: Gradient): Tensor[] {
+  if (segments.length === 0) return [args.q, args.k, args.v].map(p.zerosLike);
   const parts = segments.map((segment, i) =>
     scope(() => {
       const { dtype } = dout;

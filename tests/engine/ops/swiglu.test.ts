@@ -1,0 +1,5 @@
+// swiglu against its float64 twin.
+import { swigluCases } from '../cases/swiglu.ts';
+import { proveOp } from '../proof.ts';
+
+proveOp('swiglu', swigluCases, { kernels: [] });
