@@ -75,6 +75,18 @@ TEXTS = [
     "Ġ and Ċ are byte-level letters",
 ]
 
+# Whole prompts as a chat front end writes them: here special tokens are special.
+PROMPTS = {
+    "chatml": (
+        "<|im_start|>system\nYou are Mara. 话不多。<|im_end|>\n<|im_start|>user\nWhat did the storm teach you?  你看见了什么？"
+        "<|im_end|>\n<|im_start|>assistant\n"
+    ),
+    "rolellama": (
+        "### Instruction:\nYou are Mara. 话不多。{end}\n\n### Input:\nWhat did the storm teach you?  你看见了什么？{end}"
+        "\n\n### Response:\n"
+    ),
+}
+
 CHATML = (
     "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n'}}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
@@ -144,7 +156,13 @@ def write_goldens(name: str, folder: pathlib.Path) -> None:
         }
         for text in TEXTS
     ]
-    head = {"tokenizers": tokenizers.__version__, "command": "python scripts/make_tokenizer_goldens.py", "cases": cases}
+    tokenizer.encode_special_tokens = False
+    end = json.loads((folder / "tokenizer_config.json").read_text())["eos_token"]
+    prompts = {
+        "chatml": tokenizer.encode(PROMPTS["chatml"], add_special_tokens=False).ids,
+        "rolellama": tokenizer.encode(PROMPTS["rolellama"].replace("{end}", end), add_special_tokens=True).ids,
+    }
+    head = {"tokenizers": tokenizers.__version__, "command": "python scripts/make_tokenizer_goldens.py", "prompts": prompts, "cases": cases}
     (GOLDENS / f"tokenizer_{name}.json").write_text(json.dumps(head, ensure_ascii=True, indent=1) + "\n")
 
 

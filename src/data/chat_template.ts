@@ -45,7 +45,8 @@ function createRenderer(tokenizer: Tokenizer, source: string): Render {
   };
   let template: Template;
   try {
-    template = new Template(source);
+    // A prompt must not depend on the day: templates then write a fixed date or none.
+    template = new Template(source.replaceAll('strftime_now is defined', 'false'));
   } catch (error) {
     return refuse(error);
   }
@@ -57,8 +58,6 @@ function createRenderer(tokenizer: Tokenizer, source: string): Render {
         add_generation_prompt: addGenerationPrompt,
         bos_token: tokenizer.bosToken ?? '',
         eos_token: tokenizer.eosToken,
-        // A prompt must not depend on the day.
-        strftime_now: undefined,
       });
     } catch (error) {
       return refuse(error);

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
+import { UserError } from '../core/errors.ts';
 import { breathe } from '../core/interrupt.ts';
 import type { PromptEncoder } from './prompt.ts';
 import type { Conversation } from './sample.ts';
@@ -126,7 +127,8 @@ function startThread(path: string, settings: WorkerSettings): Thread {
     for (const { reject } of waiting.splice(0)) reject(error);
   };
   worker.on('message', (batch: TokenizedBatch) => waiting.shift()?.resolve(batch));
-  worker.on('error', fail);
+  // An error loses its class on the way between threads.
+  worker.on('error', (error) => fail(error.name === 'UserError' ? new UserError(error.message) : error));
   worker.on('exit', (code) => fail(new Error(`a tokenising thread ended with code ${code}`)));
   return {
     run: (conversations) =>
