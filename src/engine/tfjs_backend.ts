@@ -81,7 +81,7 @@ export async function createTfjsBackend(): Promise<Backend> {
     version: null,
     kernels: new Set(),
     create: (values, shape, dtype) => keep(tf.tensor(values.slice(), [...shape], tfjsType(dtype))),
-    read: (handle) => (tensors.get(handle) as tfjs.Tensor).dataSync().slice() as HostArray,
+    read: (handle) => hostCopy(tensors.get(handle) as tfjs.Tensor),
     free(handle) {
       tensors.get(handle)?.dispose();
       tensors.delete(handle);
@@ -97,6 +97,13 @@ export async function createTfjsBackend(): Promise<Backend> {
       return [results].flat().map((t) => ({ handle: keep(t), shape: [...t.shape], dtype: t.dtype as DType }));
     },
   };
+}
+
+/** A copy of the values, typed also where there are none, for which tfjs may give a plain array. */
+function hostCopy(t: tfjs.Tensor): HostArray {
+  const values = t.dataSync();
+  if (t.dtype === 'float32') return Float32Array.from(values);
+  return t.dtype === 'bool' ? Uint8Array.from(values) : Int32Array.from(values);
 }
 
 function typeAttribute(attribute: Attribute | undefined): DType {

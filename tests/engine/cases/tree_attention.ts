@@ -98,7 +98,7 @@ export const treeAttentionCases: OpCase[] = [
   attentionCase({ name: 'forest of 61', ends: forestEnds(61, 8), heads: [9, 3], head_dim: 64 }),
   attentionCase({ name: 'forest of 19', ends: forestEnds(19, 5), heads: [32, 2], head_dim: 16 }),
   attentionCase({ name: 'chain of 33', ends: sequenceEnds(33), heads: [2, 1], head_dim: 128 }),
-  attentionCase({ name: 'steep scores', ends: forestEnds(12, 4), heads: [2, 2], head_dim: 8, scale: 3 }),
+  attentionCase({ name: 'steep scores', ends: forestEnds(12, 4), heads: [2, 2], head_dim: 8, scale: 2 }),
   attentionCase({ name: 'last query', ends: sequenceEnds(9), heads: [4, 2], head_dim: 8, query_start: 8 }),
   attentionCase({
     name: 'branches below a cached prompt',
