@@ -39,7 +39,7 @@ const PACKAGES: Record<string, string[]> = {
   '@xenova/transformers': ['src/data/tokenizer.ts', 'src/data/xenova_tokenizers.d.ts'],
   'apache-arrow': ['src/data/shards.ts'],
   'cli-progress': ['src/training/', 'src/commands/'],
-  'fastest-levenshtein': ['src/config/'],
+  'fastest-levenshtein': ['src/config/', 'src/inference/role_prompt.ts'],
   yaml: ['src/config/', 'src/checkpoint/model_card.ts'],
   yargs: ['src/cli.ts', 'src/commands/registry.ts'],
   zod: ['src/config/', 'src/models/'],

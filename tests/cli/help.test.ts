@@ -6,7 +6,9 @@ import { helpFlags, verbNames } from '../support/help.ts';
 const FROZEN_FLAGS: Record<string, string[]> = {
   doctor: ['--json'],
   fetch: ['--output', '--revision'],
+  generate: ['--adapter', '--json', '--max-new-tokens', '--question', '--role', '--seed', '--temperature', '--top-p'],
   schema: [],
+  score: ['--adapter'],
 };
 
 describe('rocit --help', () => {
