@@ -1,19 +1,10 @@
 // One file of a hub: downloaded to a `.part` file that a later run goes on with, checked by its hash, then renamed.
 import { createHash } from 'node:crypto';
-import {
-  closeSync,
-  createReadStream,
-  existsSync,
-  mkdirSync,
-  openSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, createReadStream, existsSync, mkdirSync, openSync, renameSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { messageOf, UserError } from '../core/errors.ts';
+import { UserError } from '../core/errors.ts';
 import { chunksOf, get, type HubAccess, Transient, withRetries } from './hub_client.ts';
+import { writeAll } from './safetensors.ts';
 
 export interface HubFile {
   /** Path inside the repository. */
@@ -93,7 +84,7 @@ async function downloadRest(
   let done = isResuming ? have : 0;
   try {
     for await (const chunk of chunksOf(response, file.path)) {
-      writeChunk(fd, chunk, part);
+      writeAll(fd, chunk, part);
       done += chunk.length;
       report(done);
     }
@@ -101,16 +92,6 @@ async function downloadRest(
     closeSync(fd);
   }
   if (done < file.size) throw new Transient(`${file.path}: cut off at ${done} of ${file.size} bytes`);
-}
-
-function writeChunk(fd: number, chunk: Uint8Array, part: string): void {
-  try {
-    for (let done = 0; done < chunk.length; ) done += writeSync(fd, chunk, done);
-  } catch (error) {
-    throw new UserError(
-      `${part}: expected room to write, got ${messageOf(error)}; free some disk space and run the same command: it goes on where it stopped.`,
-    );
-  }
 }
 
 async function isRight(path: string, file: HubFile): Promise<boolean> {

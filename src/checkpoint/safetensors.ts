@@ -37,6 +37,7 @@ export interface TensorToWrite {
 }
 
 const BYTES_PER_VALUE: Record<SafetensorsDType, number> = { F32: 4, F16: 2, BF16: 2, I32: 4, I64: 8, U8: 1 };
+const FULL_CODES = ['ENOSPC', 'EDQUOT', 'EFBIG'];
 const MAX_HEADER_BYTES = 100_000_000;
 
 /** Reads and checks a whole header; no data are read. Every fault is a UserError that names the path. */
@@ -183,7 +184,7 @@ export function writeSafetensors(
   mkdirSync(dirname(path), { recursive: true });
   const temporary = join(dirname(path), `.${basename(path)}.tmp-${process.pid}`);
   try {
-    writeWhole(temporary, tensors, metadata);
+    writeWhole(temporary, path, tensors, metadata);
     renameSync(temporary, path);
   } catch (error) {
     rmSync(temporary, { force: true });
@@ -192,16 +193,21 @@ export function writeSafetensors(
   syncPath(dirname(path));
 }
 
-function writeWhole(path: string, tensors: readonly TensorToWrite[], metadata: Record<string, string>): void {
+function writeWhole(
+  path: string,
+  shownPath: string,
+  tensors: readonly TensorToWrite[],
+  metadata: Record<string, string>,
+): void {
   const fd = openSync(path, 'w');
   try {
-    writeAll(fd, headerBytes(tensors, metadata));
+    writeAll(fd, headerBytes(tensors, metadata), shownPath);
     for (const tensor of tensors) {
       const data = typeof tensor.data === 'function' ? tensor.data() : tensor.data;
       if (data.byteLength !== byteLength(tensor)) {
         throw new Error(`${tensor.name}: ${data.byteLength} bytes for ${tensor.dtype} [${tensor.shape.join(', ')}]`);
       }
-      writeAll(fd, data);
+      writeAll(fd, data, shownPath);
     }
     fsyncSync(fd);
   } finally {
@@ -231,8 +237,17 @@ function byteLength(tensor: TensorToWrite): number {
   return tensor.shape.reduce((product, n) => product * n, BYTES_PER_VALUE[tensor.dtype]);
 }
 
-function writeAll(fd: number, data: Uint8Array): void {
-  for (let done = 0; done < data.length; ) done += writeSync(fd, data, done, data.length - done);
+/** Writes all bytes at the file's position; a full disk is a UserError that names `path`. */
+export function writeAll(fd: number, data: Uint8Array, path: string): void {
+  try {
+    for (let done = 0; done < data.length; ) done += writeSync(fd, data, done, data.length - done);
+  } catch (error) {
+    const isFull = error instanceof Error && 'code' in error && FULL_CODES.includes(String(error.code));
+    if (!isFull) throw error;
+    throw new UserError(
+      `${path}: expected room to write, got ${messageOf(error)}; free some disk space and run the same command again.`,
+    );
+  }
 }
 
 /** The memory of a typed array as bytes, without a copy. */

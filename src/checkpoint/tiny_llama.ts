@@ -65,7 +65,7 @@ function tensors(options: TinyLlamaOptions, vocab_size: number): TensorToWrite[]
   };
   const head = options.tie_word_embeddings ? [] : [matrix('lm_head.weight', vocab_size, C)];
   const blocks = Array.from({ length: num_hidden_layers }, (_, i) => block(i)).flat();
-  return [matrix('model.embed_tokens.weight', vocab_size, C, 0.5), ...blocks, norm('model.norm.weight'), ...head];
+  return [matrix('model.embed_tokens.weight', vocab_size, C, 0.1), ...blocks, norm('model.norm.weight'), ...head];
 }
 
 function normals(seed: number, name: string, count: number, std: number): Float32Array {

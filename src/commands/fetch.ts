@@ -1,12 +1,12 @@
 // `rocit fetch <name>`: a base model rocit knows, RoleBench, or any repository of a hub.
 import { join } from 'node:path';
-import { SingleBar } from 'cli-progress';
 import { baseModelFolder, fetchBaseModel } from '../checkpoint/base_models.ts';
 import type { Progress } from '../checkpoint/fetched_folder.ts';
 import { fetchRepo, type HubRepo, isRepoId } from '../checkpoint/hub.ts';
 import { hubFromEnvironment } from '../checkpoint/hub_client.ts';
 import { UserError } from '../core/errors.ts';
-import { clearBeforeLine, log } from '../core/log.ts';
+import { log } from '../core/log.ts';
+import { type Bar, startBar } from './progress_bar.ts';
 
 export interface FetchOptions {
   /** The folder to write; by default it follows from the name. */
@@ -23,7 +23,7 @@ export async function fetchCommand(name: string, options: FetchOptions): Promise
     throw new UserError(`fetch: expected no --revision for ${name}, got ${revision}; its version is fixed.`);
   }
   const folder = options.output ?? (name === 'rolebench' ? join('data', 'rolebench') : baseModelFolder(name));
-  const bar = startBar();
+  const bar = showProgress();
   try {
     const isNew = repo
       ? await fetchRepo(repo, folder, hubFromEnvironment(), bar.progress)
@@ -41,38 +41,33 @@ function repoOf(name: string, revision: string): HubRepo | null {
   return isRepoId(name) ? { kind: 'models', id: name, revision } : null;
 }
 
-/** A bar on stderr for each piece of work; without a terminal a line every few seconds. */
-function startBar(): { progress: Progress; stop(): void } {
+/** A bar for each piece of work, with ETA; without a terminal a line for every tenth of it. */
+function showProgress(): { progress: Progress; stop(): void } {
   let current = '';
-  let bar: SingleBar | null = null;
+  let bar: Bar | null = null;
+  let tenths = 0;
   const stop = () => {
     bar?.stop();
     bar = null;
-    clearBeforeLine(() => {});
   };
   const progress: Progress = (what, done, total) => {
     if (what !== current) {
       stop();
-      current = what;
-      if (total === null) log.info(`${what} …`);
+      [current, tenths] = [what, 0];
+      log.info(`${what} …`);
     }
     if (total === null) return;
-    bar ??= createBar(what, total);
-    bar.update(Math.round(done / 1e6));
+    const share = total === 0 ? 1 : done / total;
+    const text = `${megabytes(done)} of ${megabytes(total)} MB`;
+    bar ??= startBar(what);
+    bar.update(share, text);
+    if (process.stderr.isTTY || share * 10 < tenths + 1) return;
+    tenths = Math.floor(share * 10);
+    log.info(`${what}: ${tenths}0 %, ${text}`);
   };
   return { progress, stop };
 }
 
-function createBar(what: string, totalBytes: number): SingleBar {
-  const bar = new SingleBar({
-    format: `${what} {bar} {percentage} % | {value} of {total} MB | {eta_formatted} left`,
-    stream: process.stderr,
-    hideCursor: null,
-    noTTYOutput: !process.stderr.isTTY,
-    notTTYSchedule: 5000,
-    etaBuffer: 200,
-  });
-  bar.start(Math.max(1, Math.round(totalBytes / 1e6)), 0);
-  if (process.stderr.isTTY) clearBeforeLine(() => process.stderr.write('\r\x1b[K'));
-  return bar;
+function megabytes(bytes: number): string {
+  return (bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0);
 }

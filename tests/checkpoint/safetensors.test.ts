@@ -27,13 +27,19 @@ const entry = (shape: number[], begin: number, end: number, dtype = 'F32') => ({
 
 describe('readSafetensorsHeader', () => {
   it('refuses a header longer than the file', () => {
-    expect(faultOf({}, 0, 1000)).toMatchInlineSnapshot(`"<folder>/x.safetensors: expected a valid safetensors file, got a header of 1000 bytes in a file of 10; download or save it again."`);
+    expect(faultOf({}, 0, 1000)).toMatchInlineSnapshot(
+      `"<folder>/x.safetensors: expected a valid safetensors file, got a header of 1000 bytes in a file of 10; download or save it again."`,
+    );
   });
 
   it('refuses a file that is absent, tiny, or a Git LFS pointer', () => {
-    expect(userErrorOf(() => readSafetensorsHeader(join(folder, 'none')), folder)).toMatchInlineSnapshot(`"<folder>/none: expected a safetensors file, got no such file; check the path."`);
+    expect(userErrorOf(() => readSafetensorsHeader(join(folder, 'none')), folder)).toMatchInlineSnapshot(
+      `"<folder>/none: expected a safetensors file, got no such file; check the path."`,
+    );
     writeFileSync(path, 'abc');
-    expect(userErrorOf(() => readSafetensorsHeader(path), folder)).toMatchInlineSnapshot(`"<folder>/x.safetensors: expected a valid safetensors file, got only 3 bytes; download or save it again."`);
+    expect(userErrorOf(() => readSafetensorsHeader(path), folder)).toMatchInlineSnapshot(
+      `"<folder>/x.safetensors: expected a valid safetensors file, got only 3 bytes; download or save it again."`,
+    );
     writeFileSync(path, 'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n');
     expect(userErrorOf(() => readSafetensorsHeader(path), folder)).toContain('(a Git LFS pointer: run `git lfs pull`)');
   });
@@ -44,9 +50,15 @@ describe('readSafetensorsHeader', () => {
   });
 
   it('refuses overlapping tensors, holes, and bytes behind the last', () => {
-    expect(faultOf({ a: entry([2], 0, 8), b: entry([2], 4, 12) }, 12)).toMatchInlineSnapshot(`"<folder>/x.safetensors: expected a valid safetensors file, got b overlapping a; download or save it again."`);
-    expect(faultOf({ a: entry([1], 0, 4), b: entry([1], 8, 12) }, 12)).toMatchInlineSnapshot(`"<folder>/x.safetensors: expected a valid safetensors file, got 4 bytes of nothing before b; download or save it again."`);
-    expect(faultOf({ a: entry([1], 0, 4) }, 12)).toMatchInlineSnapshot(`"<folder>/x.safetensors: expected a valid safetensors file, got 8 bytes behind the last tensor; download or save it again."`);
+    expect(faultOf({ a: entry([2], 0, 8), b: entry([2], 4, 12) }, 12)).toMatchInlineSnapshot(
+      `"<folder>/x.safetensors: expected a valid safetensors file, got b overlapping a; download or save it again."`,
+    );
+    expect(faultOf({ a: entry([1], 0, 4), b: entry([1], 8, 12) }, 12)).toMatchInlineSnapshot(
+      `"<folder>/x.safetensors: expected a valid safetensors file, got 4 bytes of nothing before b; download or save it again."`,
+    );
+    expect(faultOf({ a: entry([1], 0, 4) }, 12)).toMatchInlineSnapshot(
+      `"<folder>/x.safetensors: expected a valid safetensors file, got 8 bytes behind the last tensor; download or save it again."`,
+    );
   });
 
   it('names every tensor with wrong offsets, byte counts, dtypes or shapes at once', () => {
@@ -59,14 +71,18 @@ describe('readSafetensorsHeader', () => {
       vague: { dtype: 'F32', shape: [1] },
       text: 'x',
     };
-    expect(faultOf(header, 12)).toMatchInlineSnapshot(`"<folder>/x.safetensors: expected a valid safetensors file, got outside: offsets 8 to 16 in 12 bytes of data; backwards: offsets 8 to 4 in 12 bytes of data; short: 8 bytes for F32 [3] (12 bytes); complex: dtype C64 (known: F32, F16, BF16, I32, I64, U8); negative: shape [-1]; vague: offsets undefined; text: no object; download or save it again."`);
+    expect(faultOf(header, 12)).toMatchInlineSnapshot(
+      `"<folder>/x.safetensors: expected a valid safetensors file, got outside: offsets 8 to 16 in 12 bytes of data; backwards: offsets 8 to 4 in 12 bytes of data; short: 8 bytes for F32 [3] (12 bytes); complex: dtype C64 (known: F32, F16, BF16, I32, I64, U8); negative: shape [-1]; vague: offsets undefined; text: no object; download or save it again."`,
+    );
   });
 
   it('refuses a name that stands twice, though JSON allows it', () => {
     const one = JSON.stringify(entry([1], 0, 4));
     expect(
       faultOf(`{"a": ${one}, "b{\\"": ${JSON.stringify(entry([0], 4, 4))}, "a": ${one}}`, 4),
-    ).toMatchInlineSnapshot(`"<folder>/x.safetensors: expected a valid safetensors file, got the name a twice; download or save it again."`);
+    ).toMatchInlineSnapshot(
+      `"<folder>/x.safetensors: expected a valid safetensors file, got the name a twice; download or save it again."`,
+    );
   });
 });
 
