@@ -42,13 +42,21 @@ function listenForClosedPipe(): void {
   });
 }
 
+/** yargs gathers what is given more than once in a list; only overrides may be one. */
+function refuseRepeatedFlags(args: Record<string, unknown>): true {
+  const repeated = Object.keys(args).find((name) => name !== '_' && name !== 'overrides' && Array.isArray(args[name]));
+  if (repeated === undefined) return true;
+  throw new UserError(`command line: expected --${repeated} once, got it more often; leave all but one out.`);
+}
+
 async function run(argv: string[]): Promise<void> {
   const cli = yargs(argv)
     .scriptName('rocit')
     .usage('$0 <verb> [config.yaml] [key=value ...]')
     .locale('en')
     .wrap(110)
-    .parserConfiguration({ 'boolean-negation': false, 'dot-notation': false, 'duplicate-arguments-array': false })
+    .parserConfiguration({ 'boolean-negation': false, 'dot-notation': false })
+    .check(refuseRepeatedFlags)
     .strict()
     .recommendCommands()
     .demandCommand(1, 1, 'expected a verb, got none')
@@ -56,9 +64,10 @@ async function run(argv: string[]): Promise<void> {
     .epilogue('Results go to stdout, all else to stderr. Exit codes: 0 done, 2 a mistake in the call, 1 a bug.')
     .exitProcess(false)
     .fail((message, error) => {
-      throw (
-        error ?? new UserError(`command line: ${message.replace(/[?.]$/, '')}; \`rocit --help\` lists verbs and flags.`)
-      );
+      // yargs's own findings come as a message alone or as YError; anything else was thrown by a handler.
+      if (error !== undefined && error.name !== 'YError') throw error;
+      const text = (message ?? error?.message ?? '').replace(/[?.]$/, '');
+      throw new UserError(`command line: ${text}; \`rocit --help\` lists verbs and flags.`);
     });
   for (const register of verbs) register(cli);
   await cli.parseAsync();
