@@ -121,8 +121,8 @@ function requireFiles(paths: string[]): string[] {
 /** @throws UserError when one file is to be both splits */
 export function checkSingleFile({ source, path }: SourceSettings, evalSplit: string | null): void {
   if (source !== 'chat_jsonl' || evalSplit === null) return;
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return;
   requireFile(path, 'a folder of chat rows, or a file of them');
-  if (!statSync(path).isFile()) return;
   throw new UserError(
     `data.eval_split: expected null where data.path is one file (${path}), got ${evalSplit}; ` +
       'set data.eval_split=null data.eval_fraction=0.05, or give a folder with one file a split.',
