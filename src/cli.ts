@@ -4,7 +4,7 @@
 import { readFileSync } from 'node:fs';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
-import { describeFailure, SIGNAL_CODES } from './commands/failure.ts';
+import { describeFailure, describeMisuse, SIGNAL_CODES } from './commands/failure.ts';
 import { verbs } from './commands/registry.ts';
 import { UserError } from './core/errors.ts';
 import { requestStop } from './core/interrupt.ts';
@@ -66,8 +66,7 @@ async function run(argv: string[]): Promise<void> {
     .fail((message, error) => {
       // yargs's own findings come as a message alone or as YError; anything else was thrown by a handler.
       if (error !== undefined && error.name !== 'YError') throw error;
-      const text = (message ?? error?.message ?? '').replace(/[?.]$/, '');
-      throw new UserError(`command line: ${text}; \`rocit --help\` lists verbs and flags.`);
+      throw new UserError(describeMisuse(message ?? error?.message ?? ''));
     });
   for (const register of verbs) register(cli);
   await cli.parseAsync();

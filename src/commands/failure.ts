@@ -10,3 +10,19 @@ export function describeFailure(error: unknown): { text: string; code: number } 
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
   return { text: `${stack}\nThis is a bug of rocit: please report it with the command and \`rocit doctor\`.`, code: 1 };
 }
+
+/** What yargs found wrong with a call, in the form of the other messages. */
+export function describeMisuse(message: string): string {
+  const unknown = /^Unknown arguments?: (.+)$/.exec(message)?.[1]?.split(', ');
+  const what =
+    unknown === undefined
+      ? message.replace(/[?.]$/, '')
+      : `expected known flags and key=value, got ${withoutTwins(unknown).join(', ')}`;
+  return `command line: ${what}; \`rocit --help\` lists verbs and flags.`;
+}
+
+/** yargs names an unknown --two-words a second time as twoWords. */
+function withoutTwins(names: string[]): string[] {
+  const camel = (name: string) => name.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase());
+  return names.filter((name) => !names.some((other) => other !== name && camel(other) === name));
+}

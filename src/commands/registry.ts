@@ -80,7 +80,7 @@ const registerTrain: Register = (cli) => {
         .conflicts('resume', 'overwrite')
         .example('$0 train configs/sample_smollm2.yaml', 'a run as the file says')
         .example('$0 train configs/tiny.yaml lora.r=8 training.seed=1', 'with other settings'),
-    async ({ config, overrides, resume, overwrite, dryRun, json }) => {
+    async ({ config, overrides, resume, overwrite, 'dry-run': dryRun, json }) => {
       const [{ loadConfig }, { trainCommand }] = await Promise.all([import('../config/load.ts'), import('./train.ts')]);
       const options = { resume: resume ?? false, overwrite: overwrite ?? false, dryRun, json };
       await trainCommand(loadConfig(config, overrides), options);
@@ -117,8 +117,9 @@ const registerGenerate: Register = (cli) => {
         .option('seed', { type: 'number', default: 0, describe: 'Of sampling' })
         .option('json', { type: 'boolean', default: false, describe: 'Print one JSON object in place of the stream' })
         .example('$0 generate configs/tiny.yaml --role "Hollis Vapour" --question "Who are you?"', ''),
-    async ({ config, overrides, adapter, role, question, temperature, topP, maxNewTokens, seed, json }) => {
+    async ({ config, overrides, adapter, role, question, temperature, seed, json, ...flags }) => {
       const { generateCommand } = await import('./generate.ts');
+      const { 'top-p': topP, 'max-new-tokens': maxNewTokens } = flags;
       const options = { role, question, temperature, topP, maxNewTokens, seed, json, ...given({ adapter }) };
       await generateCommand(config, overrides, options);
     },
