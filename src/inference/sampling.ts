@@ -46,9 +46,10 @@ export function nucleus(logits: Float32Array, { temperature, top_p }: SamplingSe
   // Tokens below the floor weigh less than 1 - top_p together, so none of them is needed; few are left to sort.
   const floor = (1 - top_p) / logits.length;
   const candidates: number[] = [];
-  probabilities.forEach((p, i) => {
+  for (let i = 0; i < probabilities.length; i++) {
+    const p = probabilities[i] as number;
     if (p > 0 && p >= floor) candidates.push(i);
-  });
+  }
   // Sorting a whole vocabulary would take as long as a small model's forward.
   if (top_p < 1) candidates.sort((a, b) => (probabilities[b] as number) - (probabilities[a] as number) || a - b);
   const ids: number[] = [];
@@ -71,9 +72,16 @@ export function draw({ ids, probabilities }: Nucleus, u: number): number {
   return ids.at(-1) as number;
 }
 
+// Plain loops: `from`, `map` and `reduce` take several times as long on a vocabulary.
 function softmax(logits: Float32Array, temperature: number): Float64Array {
   const top = logits[argmax(logits)] as number;
-  const exps = Float64Array.from(logits, (value) => Math.exp((value - top) / temperature));
-  const total = exps.reduce((sum, value) => sum + value, 0);
-  return exps.map((value) => value / total);
+  const values = new Float64Array(logits.length);
+  let total = 0;
+  for (let i = 0; i < values.length; i++) {
+    const value = Math.exp(((logits[i] as number) - top) / temperature);
+    values[i] = value;
+    total += value;
+  }
+  for (let i = 0; i < values.length; i++) values[i] = (values[i] as number) / total;
+  return values;
 }
