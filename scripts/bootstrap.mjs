@@ -11,47 +11,36 @@ import { chooseFlavour, locateTensorflow, tensorflowStep } from './bootstrap/ten
 const fallback =
   "without it the plain compositions on tfjs's CPU backend are used: right results, slow, for the tiny configs only.";
 
-/** Steps are made one by one, since the key of one may hash what an earlier one brought. */
-function makeSteps(flags) {
-  const place = locateTensorflow(chooseFlavour(flags));
-  const native = [() => tensorflowStep(place), () => bindingStep(place), () => kernelsStep(place)];
-  return { before: [packagesStep], native, after: [typescriptStep] };
+async function performIfNeeded(step) {
+  if (!step.isDone()) await perform(step);
 }
 
-async function performUnfinished(makers, isLocked) {
-  for (const make of makers) {
-    const step = make();
-    if (step.isDone()) continue;
-    if (!isLocked) return false;
-    const problem = step.problem();
-    if (problem !== null) throw new SetupError(problem);
-    await perform(step);
-  }
-  return true;
+/** All of them at once (they wait for the network); the first error is thrown when the last has ended. */
+async function performTogether(steps) {
+  const results = await Promise.allSettled(steps.map(performIfNeeded));
+  const failure = results.find((result) => result.status === 'rejected');
+  if (failure !== undefined) throw failure.reason;
 }
 
-/** A missing prerequisite of the native part is printed and survived; everything else stops. */
-async function performNative(makers) {
-  const problems = new Set(
-    makers
-      .map((make) => make())
-      .filter((step) => !step.isDone())
-      .map((step) => step.problem()),
-  );
-  problems.delete(null);
-  if (problems.size === 0) return performUnfinished(makers, true);
-  for (const problem of problems) say(problem);
-  say(fallback);
+/** What keeps the native steps that are not done from being done here: one line a missing prerequisite. */
+function findProblems(steps) {
+  const unfinished = steps.filter((step) => !step.isDone());
+  return [...new Set(unfinished.map((step) => step.problem()).filter((problem) => problem !== null))];
 }
 
 /** Does what is not done yet. Throws SetupError with a line for a person. */
 export async function bootstrap(flags = new Set()) {
-  const { before, native, after } = makeSteps(flags);
-  if (await performUnfinished([...before, ...native, ...after], false)) return;
+  const place = locateTensorflow(chooseFlavour(flags));
+  const native = () => [tensorflowStep(place), bindingStep(place), kernelsStep(place)];
+  if ([packagesStep(), ...native(), typescriptStep()].every((step) => step.isDone())) return;
   await withLock(async () => {
-    await performUnfinished(before, true);
-    await performNative(native);
-    await performUnfinished(after, true);
+    const problems = findProblems(native());
+    for (const problem of problems) say(problem);
+    if (problems.length > 0) say(fallback);
+    await performTogether(problems.length > 0 ? [packagesStep()] : [packagesStep(), tensorflowStep(place)]);
+    // Made anew: their keys hash files that the first two brought.
+    if (problems.length === 0) for (const step of native()) await performIfNeeded(step);
+    await performIfNeeded(typescriptStep());
   });
 }
 

@@ -24,7 +24,6 @@ export function packagesStep() {
   return {
     title: 'npm packages',
     isDone: areInstalled,
-    problem: () => null,
     run: async () => {
       if (onPath('npm') === null)
         throw new SetupError('expected npm on PATH, got none: it installs the packages; install Node >= 20 with npm.');
@@ -40,7 +39,6 @@ export function typescriptStep() {
   return {
     title: 'TypeScript',
     isDone: () => isStamped('typescript', key, [output]),
-    problem: () => null,
     run: async () => {
       await run('tsc', process.execPath, [join(modules, 'typescript/bin/tsc'), '-p', join(root, 'tsconfig.json')]);
       removeStale(output);

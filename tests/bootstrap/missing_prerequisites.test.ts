@@ -112,7 +112,10 @@ describe('bootstrap without prerequisites', () => {
     rmSync(join(checkout.folder, 'node_modules'));
     const { code, stderr } = checkout.run();
     expect(stderr).toMatchInlineSnapshot(`
-      "bootstrap: npm packages …
+      "bootstrap: expected python3 >= 3.10, got none: pip fetches the TensorFlow library, nothing of Python is used afterwards; install with: sudo apt-get install -y python3 python3-pip
+      bootstrap: expected g++ >= 11, got none: it compiles the TensorFlow binding and the kernels; install with: sudo apt-get install -y g++
+      bootstrap: without it the plain compositions on tfjs's CPU backend are used: right results, slow, for the tiny configs only.
+      bootstrap: npm packages …
       bootstrap: expected npm on PATH, got none: it installs the packages; install Node >= 20 with npm.
       "
     `);
