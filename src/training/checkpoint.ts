@@ -10,7 +10,7 @@ import { own, type Tensor } from '../engine/tensor.ts';
 import type { CausalLM } from '../models/causal_lm.ts';
 import { loadAdapterInto } from '../models/load.ts';
 import { type LoraSettings, loraParameters, targetPaths } from '../nn/lora.ts';
-import type { Identity } from './identity.ts';
+import { checkIdentity, type Identity } from './identity.ts';
 import type { StepMetrics } from './metrics.ts';
 import { linkStep, prune, stepFolder } from './run_folder.ts';
 import type { OptimizerState } from './step.ts';
@@ -57,27 +57,18 @@ export interface CheckpointContext {
 /** Writes `step_…`, then points `last` and `best` at what they mean now, then removes what is no longer kept. */
 export async function saveCheckpoint(context: CheckpointContext, progress: Progress): Promise<void> {
   const { folder, model, optimizer, identity, lora, base } = context;
-  try {
-    await writeFolderAtomic(stepFolder(folder, progress.step), async (temporary) => {
-      const weights = new Map(
-        [...model.linears].flatMap(([path, linear]) => (linear.lora ? [[path, linear.lora]] : [])),
-      );
-      const config = { ...lora, target_modules: targetNames(model, lora) };
-      saveAdapter(temporary, { weights, config, base_model_name_or_path: base });
-      saveRunState(temporary, {
-        state: { format: FORMAT, ...progress, ...identity },
-        tensors: momentTensors(optimizer),
-      });
-      writeFileAtomic(join(temporary, 'prompt_template.json'), `${JSON.stringify(context.promptTemplate, null, 2)}\n`);
-      writeFileAtomic(join(temporary, 'README.md'), modelCard(context.card(progress)));
-      for (const file of context.tokenizerFiles) copyFileSync(file, join(temporary, basename(file)));
+  await writeFolderAtomic(stepFolder(folder, progress.step), async (temporary) => {
+    const weights = new Map([...model.linears].flatMap(([path, linear]) => (linear.lora ? [[path, linear.lora]] : [])));
+    const config = { ...lora, target_modules: targetNames(model, lora) };
+    saveAdapter(temporary, { weights, config, base_model_name_or_path: base });
+    saveRunState(temporary, {
+      state: { format: FORMAT, ...progress, ...identity },
+      tensors: momentTensors(optimizer),
     });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
-    throw new UserError(
-      `${folder}: expected room for a checkpoint, got a full disk; free some and continue with --resume, nothing saved before is lost.`,
-    );
-  }
+    writeFileAtomic(join(temporary, 'prompt_template.json'), `${JSON.stringify(context.promptTemplate, null, 2)}\n`);
+    writeFileAtomic(join(temporary, 'README.md'), modelCard(context.card(progress)));
+    for (const file of context.tokenizerFiles) copyFileSync(file, join(temporary, basename(file)));
+  });
   settle(context, progress);
 }
 
@@ -105,12 +96,14 @@ function momentTensors({ m, v }: OptimizerState): Map<string, Tensor> {
 
 export interface Restored {
   progress: Progress;
-  identity: Identity;
   optimizer: OptimizerState;
 }
 
-/** Puts a checkpoint's adapter on the model and returns the rest of its state. */
-export function loadCheckpoint(folder: string, step: number, model: CausalLM): Restored {
+/**
+ * Puts a checkpoint's adapter on the model and returns the rest of its state. UserError where the run that is to go on
+ * (`now`) is another one.
+ */
+export function loadCheckpoint(folder: string, step: number, model: CausalLM, now: Identity): Restored {
   const path = stepFolder(folder, step);
   const { state, tensors } = loadRunState(path);
   if (state.format !== FORMAT) {
@@ -118,6 +111,14 @@ export function loadCheckpoint(folder: string, step: number, model: CausalLM): R
       `${path}/run_state.json: expected format ${FORMAT}, got ${state.format}; resume it with the rocit that wrote it.`,
     );
   }
+  const {
+    format: _,
+    settings,
+    inputs,
+    engine,
+    ...progress
+  } = state as unknown as Progress & Identity & { format: number };
+  checkIdentity(folder, { settings, inputs, engine }, now);
   loadAdapterInto(model, path);
   const moments = (kind: string) =>
     new Map(
@@ -130,16 +131,8 @@ export function loadCheckpoint(folder: string, step: number, model: CausalLM): R
         return [name, own(t)] as const;
       }),
     );
-  const {
-    format: _,
-    settings,
-    inputs,
-    engine,
-    ...progress
-  } = state as unknown as Progress & Identity & { format: number };
   return {
     progress,
-    identity: { settings, inputs, engine },
     optimizer: { step: progress.step, m: moments('exp_avg'), v: moments('exp_avg_sq') },
   };
 }

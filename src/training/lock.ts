@@ -1,10 +1,10 @@
 // One process at a time in a run folder. The lock names its owner (host, pid, start of the process), so that a dead
 // owner blocks nobody; a living one refreshes the file, which tells other hosts that it lives.
-import { closeSync, openSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { linkSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { unixSeconds } from '../core/clock.ts';
-import { UserError } from '../core/errors.ts';
+import { messageOf, UserError } from '../core/errors.ts';
 import { log } from '../core/log.ts';
 
 const REFRESH_SECONDS = 20;
@@ -31,29 +31,62 @@ export function lockFolder(folder: string): () => void {
     }
     if (owner !== null)
       log.info(`${folder}: its last owner (process ${owner.pid} on ${owner.host}) is gone; taking over.`);
-    rmSync(path, { force: true });
-    if (!tryCreate(path, me))
+    if (!removeLock(path, owner) || !tryCreate(path, me))
       throw new UserError(
         `${folder}: expected to lock it, but another process did so just now; choose another output_dir.`,
       );
   }
-  const refresh = setInterval(() => utimesSync(path, unixSeconds(), unixSeconds()), REFRESH_SECONDS * 1000);
+  const refresh = setInterval(() => touch(path), REFRESH_SECONDS * 1000);
   refresh.unref();
   return () => {
     clearInterval(refresh);
-    rmSync(path, { force: true });
+    removeLock(path, me);
   };
 }
 
+/** Creates the lock with its content at once: whoever finds it can read its owner. */
 function tryCreate(path: string, me: Owner): boolean {
+  const temporary = temporaryName(path);
+  writeFileSync(temporary, JSON.stringify(me));
   try {
-    const fd = openSync(path, 'wx');
-    writeFileSync(fd, JSON.stringify(me));
-    closeSync(fd);
+    linkSync(temporary, path);
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
     throw error;
+  } finally {
+    rmSync(temporary, { force: true });
+  }
+}
+
+/** Removes the lock of this owner; false, and nothing is changed, where another process has replaced it meanwhile. */
+function removeLock(path: string, owner: Owner | null): boolean {
+  const aside = temporaryName(path);
+  try {
+    renameSync(path, aside);
+    if (JSON.stringify(readOwner(aside)) === JSON.stringify(owner)) return true;
+    linkSync(aside, path);
+    return false;
+  } catch {
+    return false;
+  } finally {
+    rmSync(aside, { force: true });
+  }
+}
+
+function temporaryName(path: string): string {
+  return `${path}.tmp-${process.pid}`;
+}
+
+/** A lock that somebody removed by hand is no reason to end a run. */
+function touch(path: string): void {
+  try {
+    utimesSync(path, unixSeconds(), unixSeconds());
+  } catch (error) {
+    log.once(
+      path,
+      `${path}: expected this run's lock, but it cannot be refreshed (${messageOf(error)}); the run goes on.`,
+    );
   }
 }
 
@@ -67,7 +100,8 @@ function readOwner(path: string): Owner | null {
 }
 
 function isAlive(owner: Owner, path: string): boolean {
-  if (owner.host !== hostname()) return unixSeconds() - statSync(path).mtimeMs / 1000 < STALE_SECONDS;
+  if (owner.host !== hostname())
+    return unixSeconds() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0) / 1000 < STALE_SECONDS;
   const start = startOf(owner.pid);
   return start !== null && start === owner.start;
 }

@@ -1,7 +1,7 @@
 // The training loop: steps in the order of the plan, evaluations, checkpoints, and a save of the last finished step
 // when something stops it.
 import { seconds } from '../core/clock.ts';
-import { Interrupted } from '../core/errors.ts';
+import { Interrupted, UserError } from '../core/errors.ts';
 import { breathe } from '../core/interrupt.ts';
 import type { TokenizedSample, TreeBatch } from '../data/sample.ts';
 import { type CheckpointContext, type Progress, saveCheckpoint } from './checkpoint.ts';
@@ -81,8 +81,13 @@ async function evaluateStart(loop: Loop, progress: Progress): Promise<void> {
   progress.metrics_lines = loop.metrics.lines();
 }
 
-async function evaluate({ events, heldOutLoss }: Loop, step: number): Promise<number> {
+async function evaluate({ events, heldOutLoss, checkpoint }: Loop, step: number): Promise<number> {
   const loss = await heldOutLoss((share) => events.onEvaluationProgress(step, share));
+  if (!Number.isFinite(loss)) {
+    throw new UserError(
+      `step ${step}: expected a finite held-out loss, got ${loss}. The checkpoints in ${checkpoint.folder} are untouched; train again with a lower optimizer.learning_rate or lora.lora_alpha.`,
+    );
+  }
   events.onEvaluation(step, loss);
   return loss;
 }
@@ -165,7 +170,7 @@ async function explained<T>(
       .map((i) => samples[i])
       .map((sample) => `  row ${sample?.row}, ${sample?.role}: ${sample?.question.slice(0, 80)}`);
     throw new NonFiniteStep(
-      `step ${step}: expected finite numbers, got ${error.message}. Parameters and optimizer are as after step ${step - 1}; the checkpoints in ${folder} are untouched. Samples:\n${rows.slice(0, MOST_ROWS).join('\n')}\nlower optimizer.learning_rate, or look at these rows, then continue with --resume.`,
+      `step ${step}: expected finite numbers, got ${error.message}. Parameters and optimizer are as after step ${step - 1}; the checkpoints in ${folder} are untouched. Samples:\n${rows.slice(0, MOST_ROWS).join('\n')}\ntrain again with a lower optimizer.learning_rate or lora.lora_alpha, or without these rows.`,
       error.pack,
     );
   }

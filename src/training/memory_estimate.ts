@@ -14,7 +14,7 @@ export interface MemoryEstimate {
 }
 
 const FLOAT = 4;
-/** Copies of one head chunk (64 MB of logits) alive at once. */
+/** Copies of one head chunk (at most 64 MB of logits) alive at once. */
 const HEAD_COPIES = 5;
 const HEAD_CHUNK_BYTES = FLOAT * 2 ** 24;
 
@@ -23,13 +23,13 @@ export function estimateMemory(model: CausalLM, maxTokens: number, recompute: 'n
   const adapters = 4 * [...loraParameters(model.linears).values()].reduce((sum, t) => sum + t.bytes, 0);
   const perBlock = maxTokens * blockElements(model) * FLOAT;
   const blocks = model.num_hidden_layers;
-  const hidden = model.headWeight.shape[1] as number;
+  const [vocabulary = 0, hidden = 0] = model.headWeight.shape;
   const stream = maxTokens * hidden * FLOAT * blocks * 2;
   return {
     weights,
     adapters,
     activations: recompute === 'block' ? stream + 2 * perBlock : perBlock * (blocks + 1),
-    head: HEAD_COPIES * HEAD_CHUNK_BYTES,
+    head: HEAD_COPIES * Math.min(HEAD_CHUNK_BYTES, maxTokens * vocabulary * FLOAT),
   };
 }
 

@@ -39,7 +39,8 @@ export interface MetricsFile {
 /** Opens the file of a run folder and keeps its first `keep` lines. */
 export function openMetrics(folder: string, keep: number): MetricsFile {
   const path = join(folder, 'metrics.jsonl');
-  const before = existsSync(path) ? readFileSync(path, 'utf8').split('\n').slice(0, keep) : [];
+  const text = existsSync(path) ? readFileSync(path, 'utf8') : '';
+  const before = text.split('\n').filter(Boolean).slice(0, keep);
   writeFileAtomic(path, before.map((line) => `${line}\n`).join(''));
   let lines = before.length;
   return {

@@ -1,6 +1,7 @@
 // `train`: one run from its config to its last checkpoint, new or resumed.
 import { basename, join } from 'node:path';
 import type { Config } from '../config/schema.ts';
+import { UserError } from '../core/errors.ts';
 import { writeFileAtomic } from '../core/files.ts';
 import { log } from '../core/log.ts';
 import { packStep } from '../data/pack.ts';
@@ -8,7 +9,6 @@ import type { PrepareProgress } from '../data/prepare_options.ts';
 import { cardOf } from './card.ts';
 import { type CheckpointContext, initialProgress, loadCheckpoint, type Progress, settle } from './checkpoint.ts';
 import { heldOutLoss } from './evaluate.ts';
-import { checkIdentity } from './identity.ts';
 import { lockFolder } from './lock.ts';
 import { runLoop, type TrainingEvents } from './loop.ts';
 import { openMetrics } from './metrics.ts';
@@ -48,9 +48,19 @@ export async function train(
     events.onStart(setup, progress.step);
     await runLoop(loopOf(config, setup, { checkpoint, progress, events }), progress);
     return { folder, steps: progress.step, evaluations: progress.evaluations, best: progress.best };
+  } catch (error) {
+    throw FULL_DISK.includes(String((error as NodeJS.ErrnoException).code)) ? fullDisk(folder) : error;
   } finally {
     unlock();
   }
+}
+
+const FULL_DISK = ['ENOSPC', 'EDQUOT'];
+
+function fullDisk(folder: string): UserError {
+  return new UserError(
+    `${folder}: expected room on the disk, got a full one; free some and continue with --resume, nothing saved before is lost.`,
+  );
 }
 
 interface Begun {
@@ -74,8 +84,7 @@ function begin(config: Config, setup: Setup, { resume, overwrite }: OpenMode): B
     if (resume) log.info(`${folder}: no checkpoint yet; starting from the beginning.`);
     return { checkpoint: { ...common, optimizer: initialOptimizerState(setup.model) }, progress: initialProgress() };
   }
-  const { progress, identity, optimizer } = loadCheckpoint(folder, newest, setup.model);
-  checkIdentity(folder, identity, setup.identity);
+  const { progress, optimizer } = loadCheckpoint(folder, newest, setup.model, setup.identity);
   if (progress.best !== null && !finishedSteps(folder).includes(progress.best.step)) {
     log.warn(
       `${folder}: the best checkpoint (step ${progress.best.step}) is gone; the next evaluation starts a new best.`,
