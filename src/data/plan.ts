@@ -74,7 +74,7 @@ function planStep(
     left.push([role, draw.remove(role)]);
     const others = Math.max(0, roles - left.length);
     take(role, Math.ceil(missing / (others + 1)));
-    if (left.length >= roles) for (const other of taken.keys()) take(other, missing);
+    if (left.length >= roles || draw.total === 0) for (const other of taken.keys()) take(other, missing);
   }
   for (const [role, weight] of left) draw.add(role, weight - (taken.get(role)?.length ?? 0));
   return [...taken.values()].flat();

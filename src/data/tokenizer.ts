@@ -2,6 +2,7 @@
 // read from tokenizer.json alone. Special tokens are never parsed from a text; they enter as ids.
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import './without_onnx.ts';
 import { PreTrainedTokenizer } from '@xenova/transformers/src/tokenizers.js';
 import { messageOf, UserError } from '../core/errors.ts';
 import { readJsonFile, readTextFile, sha256 } from '../core/files.ts';

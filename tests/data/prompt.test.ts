@@ -24,13 +24,13 @@ const conversation: ChatMessage[] = [
   { role: 'assistant', content: 'The lamp. 灯。' },
 ];
 
-/** Segments as one text, targets in brackets, special tokens in angle quotes. */
+/** Segments as one text, targets in white brackets, special tokens in angle quotes. */
 function spell(segments: Segment[]): string {
   const parts = segments.map((segment) => {
     const text = 'token' in segment ? `‹${segment.token}›` : segment.text;
-    return segment.is_target ? `[${text}]` : text;
+    return segment.is_target ? `⟦${text}⟧` : text;
   });
-  return parts.join('').replaceAll('][', '');
+  return parts.join('').replaceAll('⟧⟦', '');
 }
 
 /** The text of all target tokens. */
@@ -41,11 +41,19 @@ function targetText(tokenizer: Tokenizer, { input_ids, is_target }: { input_ids:
 describe('the system instruction', () => {
   it('has the wording of the paper, with and without a description', () => {
     const eng = promptTemplate('rolellama', 'eng', null);
-    expect(fillSystemInstruction(eng, 'Mara', 'brave {role}')).toMatchInlineSnapshot(`"You are Mara, your description is: brave {role}. Now please answer some questions to accurately show your personality traits! Your speaking style should fully imitate the personality role assigned to you! Please do not expose that you are an artificial intelligence model or a language model, you must always remember that you are only assigned one personality role. Don't be verbose or too formal or polite when speaking."`);
-    expect(fillSystemInstruction(eng, '$& Mara', null)).toMatchInlineSnapshot(`"You are $& Mara. Now please answer some questions to accurately show your personality traits! Your speaking style should fully imitate the personality role assigned to you! Please do not expose that you are an artificial intelligence model or a language model, you must always remember that you are only assigned one personality role. Don't be verbose or too formal or polite when speaking."`);
+    expect(fillSystemInstruction(eng, 'Mara', 'brave {role}')).toMatchInlineSnapshot(
+      `"You are Mara, your description is: brave {role}. Now please answer some questions to accurately show your personality traits! Your speaking style should fully imitate the personality role assigned to you! Please do not expose that you are an artificial intelligence model or a language model, you must always remember that you are only assigned one personality role. Don't be verbose or too formal or polite when speaking."`,
+    );
+    expect(fillSystemInstruction(eng, '$& Mara', null)).toMatchInlineSnapshot(
+      `"You are $& Mara. Now please answer some questions to accurately show your personality traits! Your speaking style should fully imitate the personality role assigned to you! Please do not expose that you are an artificial intelligence model or a language model, you must always remember that you are only assigned one personality role. Don't be verbose or too formal or polite when speaking."`,
+    );
     const zh = promptTemplate('rolellama', 'zh', null);
-    expect(fillSystemInstruction(zh, '李白', '好酒')).toMatchInlineSnapshot(`"你是李白，你的特征描述是：好酒。现在请你回答我的一些问题，以准确展现你的人格特征！你的说话风格要全面模仿被赋予的人格角色！请不要暴露你是人工智能模型或者语言模型，你要时刻记住你只被赋予的一个人格角色。说话不要啰嗦，也不要太过于正式或礼貌。"`);
-    expect(fillSystemInstruction(zh, '李白', null)).toMatchInlineSnapshot(`"你是李白。现在请你回答我的一些问题，以准确展现你的人格特征！你的说话风格要全面模仿被赋予的人格角色！请不要暴露你是人工智能模型或者语言模型，你要时刻记住你只被赋予的一个人格角色。说话不要啰嗦，也不要太过于正式或礼貌。"`);
+    expect(fillSystemInstruction(zh, '李白', '好酒')).toMatchInlineSnapshot(
+      `"你是李白，你的特征描述是：好酒。现在请你回答我的一些问题，以准确展现你的人格特征！你的说话风格要全面模仿被赋予的人格角色！请不要暴露你是人工智能模型或者语言模型，你要时刻记住你只被赋予的一个人格角色。说话不要啰嗦，也不要太过于正式或礼貌。"`,
+    );
+    expect(fillSystemInstruction(zh, '李白', null)).toMatchInlineSnapshot(
+      `"你是李白。现在请你回答我的一些问题，以准确展现你的人格特征！你的说话风格要全面模仿被赋予的人格角色！请不要暴露你是人工智能模型或者语言模型，你要时刻记住你只被赋予的一个人格角色。说话不要啰嗦，也不要太过于正式或礼貌。"`,
+    );
   });
 
   it('comes before the question', () => {
@@ -66,7 +74,7 @@ describe('rolellama', () => {
       What did the storm teach you?  你看见了什么？‹</s>›
 
       ### Response:
-      [The lamp. 灯。‹</s>›]"
+      ⟦The lamp. 灯。‹</s>›⟧"
     `);
     expect(targetText(tokenizer, encoder.encode(conversation))).toBe('The lamp. 灯。</s>');
   });
@@ -148,11 +156,11 @@ describe('chat_template', () => {
       ‹<|im_start|>›user
       What did the storm teach you?  你看见了什么？‹<|im_end|>›
       ‹<|im_start|>›assistant
-      [The lamp. 灯。‹<|im_end|>›]
+      ⟦The lamp. 灯。‹<|im_end|>›⟧
       ‹<|im_start|>›user
       q‹<|im_end|>›
       ‹<|im_start|>›assistant
-      [a‹<|im_end|>›]"
+      ⟦a‹<|im_end|>›⟧"
     `);
   });
 
@@ -164,7 +172,7 @@ describe('chat_template', () => {
     expect(spell(encoder.segments(conversation))).toMatchInlineSnapshot(`
       "system: You are Mara. 话不多。
       user: What did the storm teach you?  你看见了什么？
-      assistant:[ The lamp. 灯。‹<|im_end|>›]"
+      assistant:⟦ The lamp. 灯。‹<|im_end|>›⟧"
     `);
   });
 
@@ -174,7 +182,9 @@ describe('chat_template', () => {
         "{% elif m.role == 'assistant' %}{{ ' ' + m.content + ' ' + eos_token }}{% endif %}{% endfor %}",
       folders.tiny_llama,
     );
-    expect(spell(encoder.segments(conversation.slice(1)))).toMatchInlineSnapshot(`"‹<s>›[INST] What did the storm teach you?  你看见了什么？ [/INST The lamp. 灯。 ‹</s>›]"`);
+    expect(spell(encoder.segments(conversation.slice(1)))).toMatchInlineSnapshot(
+      `"‹<s>›[INST] What did the storm teach you?  你看见了什么？ [/INST]⟦ The lamp. 灯。 ‹</s>›⟧"`,
+    );
   });
 
   it('does not depend on the day', async () => {
@@ -218,7 +228,7 @@ describe('chatglm2', () => {
 
       问：What did the storm teach you?  你看见了什么？
 
-      答：[The lamp. 灯。‹</s>›]"
+      答：⟦The lamp. 灯。‹</s>›⟧"
     `);
     const { input_ids, is_target } = encoder.encode(conversation);
     expect(input_ids.slice(0, 2)).toEqual([9001, 9002]);

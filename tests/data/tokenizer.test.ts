@@ -1,4 +1,5 @@
 // Ids equal to those of Python `tokenizers` (goldens by scripts/make_tokenizer_goldens.py), special tokens never parsed.
+import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -64,6 +65,18 @@ describe('a tokenizer with a dummy blank', () => {
     const tokenizer = await loadTokenizer(folder);
     expect(tokenizer.prefixIds).toEqual([tokenizer.bosId]);
     expect((await loadTokenizer(join(goldens, 'tiny_tokenizer'))).prefixIds).toEqual([]);
+  });
+});
+
+describe('the tokenizer library', () => {
+  it('does not load its model runtime, which crashes threads when they end', async () => {
+    const script = [
+      `const { loadTokenizer } = await import(${JSON.stringify(inRepository('dist', 'data', 'tokenizer.js'))});`,
+      `await loadTokenizer(${JSON.stringify(join(goldens, 'tiny_tokenizer'))});`,
+      'console.log(process.report.getReport().sharedObjects.filter((path) => /onnx|sharp/.test(path)).length);',
+    ].join('\n');
+    const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' });
+    expect([stdout.trim(), stderr]).toEqual(['0', '']);
   });
 });
 
