@@ -18,7 +18,10 @@ export interface ReadTensorArguments {
 
 const SOURCE_TYPES = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' } as const;
 
-/** The tensor [shape] in `dtype`. UserError where the file is too short or a value is not finite. */
+/** The least float32 that rounds to infinity in bfloat16. */
+const BFLOAT16_OVERFLOW = 2 ** 127 * (2 - 2 ** -8);
+
+/** The tensor [shape] in `dtype`. UserError where the file is too short or a value is not finite in `dtype`. */
 export function readTensor(args: ReadTensorArguments): Tensor {
   const { path, offset, source_dtype, shape } = args;
   check('read_tensor', existsSync(path), () => `expected a file at ${path}`);
@@ -59,7 +62,8 @@ function throughHost({ path, offset, source_dtype, shape, dtype }: ReadTensorArg
     closeSync(file);
   }
   const values = toFloat32(raw, source_dtype);
-  const bad = values.findIndex((value) => !Number.isFinite(value));
+  const limit = dtype === 'bfloat16' ? BFLOAT16_OVERFLOW : Number.POSITIVE_INFINITY;
+  const bad = values.findIndex((value) => !(Math.abs(value) < limit));
   if (bad >= 0) {
     throw new UserError(
       `${path}: expected finite values of shape [${shape}] at offset ${offset}, got ${values[bad]} at index ${bad}; fetch or make the file again.`,
