@@ -1,7 +1,7 @@
 // The facts that a run's model card tells.
 import type { ModelCard } from '../checkpoint/model_card.ts';
 import { createPromptEncoder } from '../data/prompt.ts';
-import type { Progress } from './checkpoint.ts';
+import type { Progress } from './progress.ts';
 import type { Setup } from './setup.ts';
 
 const LANGUAGES = { eng: ['en'], zh: ['zh'] };

@@ -11,32 +11,9 @@ import type { CausalLM } from '../models/causal_lm.ts';
 import { loadAdapterInto } from '../models/load.ts';
 import { type LoraSettings, loraParameters, targetPaths } from '../nn/lora.ts';
 import { checkIdentity, type Identity } from './identity.ts';
-import type { StepMetrics } from './metrics.ts';
+import { type Progress, parseRunState, runStateOf } from './progress.ts';
 import { linkStep, prune, stepFolder } from './run_folder.ts';
 import type { OptimizerState } from './step.ts';
-
-const FORMAT = 1;
-
-/** How far a run has come. */
-export interface Progress {
-  /** Finished optimizer steps. */
-  step: number;
-  /** Totals over all steps. */
-  num_samples: number;
-  num_tokens: number;
-  num_targets: number;
-  evaluations: { step: number; eval_loss: number }[];
-  best: { step: number; eval_loss: number } | null;
-  /** Lines of metrics.jsonl that belong to these steps. */
-  metrics_lines: number;
-  /** The last step's metrics while its evaluation is still to come, else null. */
-  unrecorded: StepMetrics | null;
-}
-
-export function initialProgress(): Progress {
-  const totals = { num_samples: 0, num_tokens: 0, num_targets: 0 };
-  return { step: 0, ...totals, evaluations: [], best: null, metrics_lines: 0, unrecorded: null };
-}
 
 /** What every checkpoint of a run repeats. */
 export interface CheckpointContext {
@@ -62,7 +39,7 @@ export async function saveCheckpoint(context: CheckpointContext, progress: Progr
     const config = { ...lora, target_modules: targetNames(model, lora) };
     saveAdapter(temporary, { weights, config, base_model_name_or_path: base });
     saveRunState(temporary, {
-      state: { format: FORMAT, ...progress, ...identity },
+      state: runStateOf(progress, identity),
       tensors: momentTensors(optimizer),
     });
     writeFileAtomic(join(temporary, 'prompt_template.json'), `${JSON.stringify(context.promptTemplate, null, 2)}\n`);
@@ -106,19 +83,8 @@ export interface Restored {
 export function loadCheckpoint(folder: string, step: number, model: CausalLM, now: Identity): Restored {
   const path = stepFolder(folder, step);
   const { state, tensors } = loadRunState(path);
-  if (state.format !== FORMAT) {
-    throw new UserError(
-      `${path}/run_state.json: expected format ${FORMAT}, got ${state.format}; resume it with the rocit that wrote it.`,
-    );
-  }
-  const {
-    format: _,
-    settings,
-    inputs,
-    engine,
-    ...progress
-  } = state as unknown as Progress & Identity & { format: number };
-  checkIdentity(folder, { settings, inputs, engine }, now);
+  const { progress, identity } = parseRunState(state, join(path, 'run_state.json'));
+  checkIdentity(folder, identity, now);
   loadAdapterInto(model, path);
   const moments = (kind: string) =>
     new Map(

@@ -27,7 +27,7 @@ const FREE = [
 ];
 
 /** UserError with a diff where settings or inputs changed; a warning where the machine did. */
-export function checkIdentity(folder: string, saved: Identity, now: Identity): void {
+export function checkIdentity(folder: string, saved: Record<keyof Identity, object>, now: Identity): void {
   const changed = [
     ...differences(saved.settings, now.settings).filter(({ key }) => !FREE.includes(key)),
     ...differences(saved.inputs, now.inputs),

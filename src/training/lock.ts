@@ -106,11 +106,12 @@ function isAlive(owner: Owner, path: string): boolean {
   return start !== null && start === owner.start;
 }
 
-/** Null where there is no such process. */
+/** Null where there is no such process, or a killed one that its parent has not collected yet. */
 function startOf(pid: number): string | null {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? null;
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return fields[0] === 'Z' || fields[0] === 'X' ? null : (fields[19] ?? null);
   } catch {
     return null;
   }

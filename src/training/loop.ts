@@ -4,8 +4,9 @@ import { seconds } from '../core/clock.ts';
 import { Interrupted, UserError } from '../core/errors.ts';
 import { breathe } from '../core/interrupt.ts';
 import type { TokenizedSample, TreeBatch } from '../data/sample.ts';
-import { type CheckpointContext, type Progress, saveCheckpoint } from './checkpoint.ts';
+import { type CheckpointContext, saveCheckpoint } from './checkpoint.ts';
 import type { MetricsFile, StepMetrics } from './metrics.ts';
+import type { Progress } from './progress.ts';
 import { learningRateAt, type ScheduleSettings } from './schedule.ts';
 import { NonFiniteStep, type OptimizerSettings, trainStep } from './step.ts';
 

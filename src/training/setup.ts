@@ -25,8 +25,8 @@ export interface Setup {
 
 /** Opens all of it; nothing is written but the prepared data. The model carries fresh or given adapters. */
 export async function setUp(config: Config, onPrepare: (progress: PrepareProgress) => void): Promise<Setup> {
-  const engine = await startEngine();
   const base = resolveBase(config.model.base);
+  const engine = await startEngine();
   const { seed, num_epochs, max_steps } = config.training;
   const data = await prepare({ data: config.data, tokenizer_folder: base, seed, onProgress: onPrepare });
   if (data.eval === null) throw new Error('the config holds nothing out');
