@@ -30,7 +30,7 @@ function runVitest() {
   const output = join(build, 'reports', `vitest_${part}.json`);
   mkdirSync(dirname(output), { recursive: true });
   rmSync(output, { force: true });
-  const selection = isReal ? ['--dir', 'tests/real'] : ['--exclude', 'tests/real/**'];
+  const selection = isReal ? ['tests/real/'] : ['--exclude', 'tests/real/**'];
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${output}`];
   const { status } = spawnSync(
     process.execPath,
