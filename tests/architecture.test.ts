@@ -42,7 +42,7 @@ const PACKAGES: Record<string, string[]> = {
   'fastest-levenshtein': ['src/config/', 'src/commands/', 'src/inference/'],
   yaml: ['src/config/', 'src/checkpoint/model_card.ts'],
   yargs: ['src/cli.ts', 'src/commands/registry.ts'],
-  zod: ['src/config/', 'src/models/'],
+  zod: ['src/config/', 'src/models/', 'src/training/progress.ts'],
 };
 
 const MAX_FILE_LINES = 300;

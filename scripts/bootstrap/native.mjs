@@ -124,12 +124,19 @@ export async function buildKernels(folder, settings, targets) {
 }
 
 export function kernelsStep(place) {
-  const target = join(build, 'rocit_kernels.node');
-  const parts = ['CMakeLists.txt', 'include', 'cpu', 'cuda', 'tensorflow'].map((name) => join(root, 'kernels', name));
+  const addons = ['quiet_stderr.node', 'rocit_kernels.node'];
+  const parts = ['CMakeLists.txt', 'include', 'cpu', 'cuda', 'node', 'tensorflow'].map((name) =>
+    join(root, 'kernels', name),
+  );
   const key = keyOf(parts, 'kernels 1', place, compiler());
   return {
     title: 'kernels',
-    isDone: () => isStamped('kernels', key, [target]),
+    isDone: () =>
+      isStamped(
+        'kernels',
+        key,
+        addons.map((name) => join(build, name)),
+      ),
     problem: () => compilerProblem() ?? cmakeProblem(),
     run: async () => {
       if (place.flavour === 'gpu') reportCuda();
@@ -139,9 +146,11 @@ export function kernelsStep(place) {
         ROCIT_NODE_HEADERS: headers,
         ROCIT_RPATH: rpaths(place, build).join(';'),
       };
-      await buildKernels(folder, settings, ['rocit_kernels']);
-      copyFileSync(join(folder, 'rocit_kernels.node'), `${target}.tmp`);
-      renameSync(`${target}.tmp`, target);
+      await buildKernels(folder, settings, ['quiet_stderr', 'rocit_kernels']);
+      for (const name of addons) {
+        copyFileSync(join(folder, name), join(build, `${name}.tmp`));
+        renameSync(join(build, `${name}.tmp`), join(build, name));
+      }
       writeStamp('kernels', key);
     },
   };

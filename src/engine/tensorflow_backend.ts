@@ -10,6 +10,9 @@ import type { Attribute, Attributes, Backend, DType, HostArray, Output } from '.
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 const BINDING = '@tensorflow/tfjs-node-gpu/lib/napi-v8/tfjs_binding.node';
 const KERNELS = join(ROOT, 'build', 'rocit_kernels.node');
+const QUIET = join(ROOT, 'build', 'quiet_stderr.node');
+/** What TensorFlow says at every load before its log level counts. */
+const NOTICES = [/^WARNING: All log messages before absl/, /^I\d{4} /, /^To enable the following instructions/, /^$/];
 
 /** TF_DataType of tensorflow/c/tf_datatype.h. */
 const TF_DTYPE: Record<DType, number> = { float32: 1, int32: 3, uint8: 4, bool: 10, bfloat16: 14, float16: 19 };
@@ -45,6 +48,11 @@ interface Addon {
   ops: string[];
 }
 
+interface QuietStderr {
+  hold(): void;
+  release(): string;
+}
+
 /** Why the TensorFlow backend cannot be used here, or null when its binding is built. */
 export function missingBinding(): string | null {
   try {
@@ -57,11 +65,12 @@ export function missingBinding(): string | null {
 
 /** Loads the binding and, with `useKernels`, our operations. */
 export function createTensorflowBackend(useKernels: boolean): Backend {
-  // Without it TensorFlow writes its start-up notices to stderr.
   process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
   const load = createRequire(import.meta.url);
-  const binding = load(BINDING) as Binding;
-  const addon = useKernels && existsSync(KERNELS) ? (load(KERNELS) as Addon) : { ops: [] };
+  const { binding, addon } = withoutNotices(load, () => ({
+    binding: load(BINDING) as Binding,
+    addon: useKernels && existsSync(KERNELS) ? (load(KERNELS) as Addon) : { ops: [] },
+  }));
   return {
     name: 'tensorflow',
     device: binding.isUsingGpuDevice() ? 'gpu' : 'cpu',
@@ -74,6 +83,20 @@ export function createTensorflowBackend(useKernels: boolean): Backend {
     execute: (name, attributes, inputs, numOutputs) =>
       binding.executeOp(name, nativeAttributes(binding, attributes), inputs, numOutputs).map(toOutput),
   };
+}
+
+/** Runs a load with stderr held back, then passes on all but TensorFlow's usual notices. */
+function withoutNotices<T>(load: NodeJS.Require, fn: () => T): T {
+  if (!existsSync(QUIET)) return fn();
+  const quiet = load(QUIET) as QuietStderr;
+  quiet.hold();
+  try {
+    return fn();
+  } finally {
+    const lines = quiet.release().split('\n');
+    const told = lines.filter((line) => !NOTICES.some((notice) => notice.test(line)));
+    if (told.length > 0) process.stderr.write(`${told.join('\n')}\n`);
+  }
 }
 
 function toOutput({ id, shape, dtype }: { id: number; shape: number[]; dtype: number }): Output {

@@ -16,8 +16,8 @@ export interface AdamwArguments {
   betas: readonly [number, number];
   eps: number;
   weight_decay: number;
-  /** Upper bound of the global gradient norm; null does not clip. */
-  max_grad_norm: number | null;
+  /** Upper bound of the global gradient norm; 0 does not clip. */
+  max_grad_norm: number;
   /** 1 in the first step. */
   step: number;
   /** Multiplies the gradients first, e.g. one over the number of targets. */
@@ -41,6 +41,12 @@ export function adamw(args: AdamwArguments): AdamwResult {
     params.length > 0 && [grads, m, v].every((list) => list.length === params.length),
     () => `expected one gradient, m and v for each parameter, got ${[params, grads, m, v].map((list) => list.length)}`,
   );
+  const { betas, step } = args;
+  check(
+    'adamw',
+    betas.every((beta) => beta >= 0 && beta < 1) && step >= 1,
+    () => `expected betas in [0, 1) and a step from 1, got ${betas.join(', ')} and step ${step}`,
+  );
   params.forEach((param, i) => {
     for (const [name, t] of Object.entries({ param, grad: grads[i], m: m[i], v: v[i] }) as [string, Tensor][]) {
       checkShapes('adamw', { [`${name} ${i}`]: [t, ...param.shape] });
@@ -54,7 +60,7 @@ function kernel(args: AdamwArguments): AdamwResult {
   const { params, learning_rate, betas, eps, weight_decay, max_grad_norm, step, grad_scale } = args;
   const N = params.length;
   const corrections = betas.map((beta) => 1 - beta ** step);
-  const hyper = [learning_rate, ...betas, eps, weight_decay, max_grad_norm ?? 0, grad_scale, ...corrections];
+  const hyper = [learning_rate, ...betas, eps, weight_decay, max_grad_norm, grad_scale, ...corrections];
   const inputs = [...params, ...args.grads, ...args.m, ...args.v, tensor(Float32Array.from(hyper), [9])];
   const outputs = runMany('RocitAdamw', { N }, inputs, 3 * N + 1);
   const [grad_norm = 0, bad = -1] = readFloats(outputs[3 * N] as Tensor);
@@ -94,7 +100,7 @@ function composition(args: AdamwArguments): AdamwResult {
     return { params, m, v, grad_norm, nonFinite: Math.max(bad, 0) };
   }
   // As torch.nn.utils.clip_grad_norm_, which keeps 1e-6 from a norm of zero.
-  const clip = args.max_grad_norm === null ? 1 : Math.min(1, args.max_grad_norm / (grad_norm + 1e-6));
+  const clip = args.max_grad_norm > 0 ? Math.min(1, args.max_grad_norm / (grad_norm + 1e-6)) : 1;
   const updated = args.params.map((_, i) => scope(() => update(args, i, clip * args.grad_scale)));
   return {
     params: updated.map((u) => u.param),

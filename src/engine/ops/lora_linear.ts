@@ -44,6 +44,8 @@ function checkProjection(x: Tensor, { weight, bias, lora }: Projection): void {
   if (lora === null) return;
   checkFloat('lora_linear', { A: lora.A, B: lora.B });
   check('lora_linear', lora.A.dtype === 'float32', () => `expected float32 adapters, got ${lora.A.dtype}`);
+  const { dropout } = lora;
+  check('lora_linear', dropout >= 0 && dropout < 1, () => `expected dropout in [0, 1), got ${dropout}`);
 }
 
 function project(x: Tensor, { weight, bias, lora }: Projection): Tensor {

@@ -25,6 +25,7 @@ const BFLOAT16_OVERFLOW = 2 ** 127 * (2 - 2 ** -8);
 export function readTensor(args: ReadTensorArguments): Tensor {
   const { path, offset, source_dtype, shape } = args;
   check('read_tensor', existsSync(path), () => `expected a file at ${path}`);
+  check('read_tensor', Number.isSafeInteger(offset) && offset >= 0, () => `expected a byte offset, got ${offset}`);
   const bytes = sizeOf(shape) * (source_dtype === 'F32' ? 4 : 2);
   const { size } = statSync(path);
   if (offset + bytes > size) {
