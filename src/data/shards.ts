@@ -37,7 +37,7 @@ export interface ShardRow extends Omit<TokenizedSample, 'input_ids' | 'is_target
   is_target: Uint8Array;
 }
 
-const MAX_TOKENS = 1 << 21;
+const MAX_TOKENS = 1 << 20;
 const MAX_SAMPLES = 1 << 14;
 
 type Columns = {
@@ -53,14 +53,20 @@ type Columns = {
 const ITEM_IDS = new Field('item', new Int32(), false);
 const ITEM_FLAGS = new Field('item', new Bool(), false);
 
-/** Collects rows and writes a file whenever enough have come. */
+/**
+ * Collects rows and writes a file whenever enough have come. Tokens are copied at once into buffers that every shard
+ * uses again: arrays that live until a file is full would only be freed by a full garbage collection.
+ */
 export class ShardWriter {
-  readonly shards: ShardInfo[] = [];
+  private readonly shards: ShardInfo[] = [];
   private readonly folder: string;
   private readonly name: string;
   private readonly metadata: Map<string, string>;
-  private rows: ShardRow[] = [];
-  private tokens = 0;
+  private ids = new Int32Array(MAX_TOKENS);
+  /** One bit a token. */
+  private flags = new Uint8Array(MAX_TOKENS / 8);
+  private offsets: number[] = [0];
+  private rows: Omit<ShardRow, 'input_ids' | 'is_target'>[] = [];
 
   /**
    * @param name files are called <name>-00000.arrow, …
@@ -72,53 +78,64 @@ export class ShardWriter {
     this.metadata = metadata;
   }
 
-  append(row: ShardRow): void {
+  append({ input_ids, is_target, ...row }: ShardRow): void {
+    if (this.rows.length >= MAX_SAMPLES || this.tokens + input_ids.length > this.ids.length) this.flush();
+    if (input_ids.length > this.ids.length) {
+      this.ids = new Int32Array(input_ids.length);
+      this.flags = new Uint8Array(Math.ceil(input_ids.length / 8));
+    }
+    const start = this.tokens;
+    this.ids.set(input_ids, start);
+    for (let t = 0; t < is_target.length; t++) {
+      const byte = (start + t) >> 3;
+      if (is_target[t] === 1) this.flags[byte] = (this.flags[byte] as number) | (1 << ((start + t) & 7));
+    }
+    this.offsets.push(start + input_ids.length);
     this.rows.push(row);
-    this.tokens += row.input_ids.length;
-    if (this.tokens >= MAX_TOKENS || this.rows.length >= MAX_SAMPLES) this.flush();
   }
 
   /** Writes what is left. */
   finish(): ShardInfo[] {
-    if (this.rows.length > 0) this.flush();
+    this.flush();
     return this.shards;
   }
 
+  private get tokens(): number {
+    return this.offsets.at(-1) as number;
+  }
+
   private flush(): void {
-    const file = `${this.name}-${String(this.shards.length).padStart(5, '0')}.arrow`;
-    const bytes = encodeShard(this.rows, this.metadata);
-    writeFileSync(join(this.folder, file), bytes);
+    const { tokens } = this;
     const { length: samples } = this.rows;
-    this.shards.push({ file, samples, tokens: this.tokens, bytes: bytes.length, sha256: sha256(bytes) });
+    if (samples === 0) return;
+    const file = `${this.name}-${String(this.shards.length).padStart(5, '0')}.arrow`;
+    const ids = this.ids.subarray(0, tokens);
+    const flags = this.flags.subarray(0, Math.ceil(tokens / 8));
+    const bytes = encodeShard(this.rows, Int32Array.from(this.offsets), ids, flags, this.metadata);
+    writeFileSync(join(this.folder, file), bytes);
+    this.shards.push({ file, samples, tokens, bytes: bytes.length, sha256: sha256(bytes) });
+    flags.fill(0);
     this.rows = [];
-    this.tokens = 0;
+    this.offsets = [0];
   }
 }
 
-/** The bytes of one shard; a pure function of rows and metadata. */
-function encodeShard(rows: readonly ShardRow[], metadata: Map<string, string>): Uint8Array {
-  const length = rows.length;
-  const offsets = new Int32Array(length + 1);
-  rows.forEach((row, i) => {
-    offsets[i + 1] = (offsets[i] as number) + row.input_ids.length;
-  });
-  const tokens = offsets[length] as number;
-  const ids = new Int32Array(tokens);
-  const flags = new Uint8Array(Math.ceil(tokens / 8));
-  rows.forEach(({ input_ids, is_target }, i) => {
-    const start = offsets[i] as number;
-    ids.set(input_ids, start);
-    for (let t = 0; t < is_target.length; t++) {
-      const bit = start + t;
-      if (is_target[t] === 1) flags[bit >> 3] = (flags[bit >> 3] as number) | (1 << (bit & 7));
-    }
-  });
-  const int32 = (values: (row: ShardRow) => number) =>
+/** The bytes of one shard; a pure function of its arguments. */
+function encodeShard(
+  rows: readonly Omit<ShardRow, 'input_ids' | 'is_target'>[],
+  offsets: Int32Array,
+  ids: Int32Array,
+  flags: Uint8Array,
+  metadata: Map<string, string>,
+): Uint8Array {
+  const { length } = rows;
+  const { length: tokens } = ids;
+  const int32 = (values: (row: (typeof rows)[number]) => number) =>
     makeData({ type: new Int32(), length, nullCount: 0, data: Int32Array.from(rows, values) });
   const list = <T extends Int32 | Bool>(field: Field<T>, child: Data<T>) =>
     makeData({ type: new List(field), length, nullCount: 0, valueOffsets: offsets, child });
   const columns = {
-    role: roleColumn(rows),
+    role: roleColumn(rows.map((row) => row.role)),
     question_id: int32((row) => row.question_id),
     answer_index: int32((row) => row.answer_index),
     row: int32((row) => row.row),
@@ -133,9 +150,9 @@ function encodeShard(rows: readonly ShardRow[], metadata: Map<string, string>): 
   return tableToIPC(new Table(schema, new RecordBatch(schema, struct)), 'file');
 }
 
-function roleColumn(rows: readonly ShardRow[]): Data<Dictionary<Utf8, Int32>> {
+function roleColumn(roles: readonly string[]): Data<Dictionary<Utf8, Int32>> {
   const indices = new Map<string, number>();
-  const data = Int32Array.from(rows, ({ role }) => {
+  const data = Int32Array.from(roles, (role) => {
     const index = indices.get(role) ?? indices.size;
     indices.set(role, index);
     return index;
@@ -143,7 +160,7 @@ function roleColumn(rows: readonly ShardRow[]): Data<Dictionary<Utf8, Int32>> {
   const dictionary = new Vector([textColumn([...indices.keys()])]);
   // A fixed dictionary id: the library counts them up, and equal rows must give equal bytes.
   const type = new Dictionary(new Utf8(), new Int32(), 0);
-  return makeData({ type, length: rows.length, nullCount: 0, data, dictionary });
+  return makeData({ type, length: roles.length, nullCount: 0, data, dictionary });
 }
 
 function textColumn(texts: readonly string[]): Data<Utf8> {
