@@ -77,6 +77,8 @@ describe('scoreSamples', () => {
     const [sample] = makeSamples(1) as [TokenizedSample];
     const long = { ...sample, input_ids: new Int32Array(12), is_target: new Uint8Array(12).fill(1), row: 7 };
     const run = scoreSamples(short, [long], { max_tokens_per_pack: 100 }).next();
-    await expect(run).rejects.toThrowErrorMatchingInlineSnapshot(`[UserError: data: expected samples of at most the model's 10 tokens, got 11 (role role 0, row 7); lower data.max_seq_length.]`);
+    await expect(run).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[UserError: data: expected samples of at most the model's 10 tokens, got 11 (role role 0, row 7); lower data.max_seq_length.]`,
+    );
   });
 });
