@@ -42,7 +42,7 @@ async function createBackend(): Promise<Backend> {
     const { createTfjsBackend } = await import('./tfjs_backend.ts');
     log.once(
       'tfjs',
-      `Running on tfjs's CPU backend (${missing ?? 'ROCIT_BACKEND=tfjs'}): float32 only, slow, meant for tiny models; \`npm run setup\` builds the fast one.`,
+      `Running on tfjs's CPU backend (${missing ?? 'ROCIT_BACKEND=tfjs'}): float32 only, slow, meant for tiny models; \`npm run build\` builds the fast one.`,
     );
     return await createTfjsBackend();
   }
@@ -50,7 +50,7 @@ async function createBackend(): Promise<Backend> {
     return createTensorflowBackend(process.env.ROCIT_KERNELS !== 'off');
   } catch (error) {
     throw new UserError(
-      `engine: expected TensorFlow's library to load, got ${messageOf(error)}; run \`npm run setup\` again.`,
+      `engine: expected TensorFlow's library to load, got ${messageOf(error)}; run \`npm run build\` again.`,
     );
   }
 }

@@ -71,11 +71,13 @@ export function createTensorflowBackend(useKernels: boolean): Backend {
     binding: load(BINDING) as Binding,
     addon: useKernels && existsSync(KERNELS) ? (load(KERNELS) as Addon) : { ops: [] },
   }));
+  const device = binding.isUsingGpuDevice() ? 'gpu' : 'cpu';
   return {
     name: 'tensorflow',
-    device: binding.isUsingGpuDevice() ? 'gpu' : 'cpu',
+    device,
     version: binding.TF_Version,
-    kernels: new Set(addon.ops),
+    // Our operations have no CUDA code; on a GPU everything runs as its composition.
+    kernels: new Set(device === 'cpu' ? addon.ops : []),
     // The binding shares the array's memory with the tensor, so it gets a copy of its own.
     create: (values, shape, dtype) => binding.createTensor(shape, TF_DTYPE[dtype], values.slice()),
     read: (handle) => binding.tensorDataSync(handle).slice(),

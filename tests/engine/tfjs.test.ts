@@ -22,7 +22,7 @@ describe('the backend without compiled libraries', () => {
   it('is the one in use, and says so in one line', () => {
     expect(engine).toMatchObject({ backend: 'tfjs', device: 'cpu', kernels: [], tensorflow: null, threads: 1 });
     expect(lines).toEqual([
-      "Running on tfjs's CPU backend (ROCIT_BACKEND=tfjs): float32 only, slow, meant for tiny models; `npm run setup` builds the fast one.\n",
+      "Running on tfjs's CPU backend (ROCIT_BACKEND=tfjs): float32 only, slow, meant for tiny models; `npm run build` builds the fast one.\n",
     ]);
   });
 
