@@ -65,21 +65,25 @@ export function parseConfig(json: unknown, path: string): LlamaConfig {
   const config = result.data;
   const given = config.rope_parameters ?? config.rope_scaling ?? {};
   const num_key_value_heads = config.num_key_value_heads ?? config.num_attention_heads;
+  const head_dim = config.head_dim ?? config.hidden_size / config.num_attention_heads;
   if (config.num_attention_heads % num_key_value_heads !== 0) {
     throw new UserError(
       `${path}: expected num_key_value_heads to divide num_attention_heads ${config.num_attention_heads}, got ${num_key_value_heads}; use the config.json of the base model.`,
     );
   }
-  return {
-    ...config,
-    num_key_value_heads,
-    head_dim: config.head_dim ?? config.hidden_size / config.num_attention_heads,
-    rope: {
-      ...given,
-      rope_type: given.rope_type ?? given.type ?? 'default',
-      rope_theta: given.rope_theta ?? config.rope_theta,
-    },
+  if (head_dim % 2 !== 0) {
+    throw new UserError(
+      `${path}: expected heads of an even size, got head_dim ${head_dim} (hidden_size ${config.hidden_size}, num_attention_heads ${config.num_attention_heads}); use the config.json of the base model.`,
+    );
+  }
+  const rope = {
+    ...given,
+    rope_type: given.rope_type ?? given.type ?? 'default',
+    rope_theta: given.rope_theta ?? config.rope_theta,
   };
+  // Refuses an unknown scaling before any weights are read.
+  inverseFrequencies(head_dim, rope);
+  return { ...config, num_key_value_heads, head_dim, rope };
 }
 
 /** Every tensor of the checkpoint with its shape. */
@@ -108,8 +112,10 @@ export function tensorShapes(config: LlamaConfig): Map<string, number[]> {
   return shapes;
 }
 
-/** Tensors that old checkpoints carry and nobody reads. */
-export const IGNORED_TENSORS = [/\.rotary_emb\.inv_freq$/];
+/** Tensors that some checkpoints carry and nobody reads: LLaMA-1's frequencies, and a head beside a tied one. */
+export function ignoredTensors({ tie_word_embeddings }: LlamaConfig): RegExp[] {
+  return [/\.rotary_emb\.inv_freq$/, ...(tie_word_embeddings ? [/^lm_head\.weight$/] : [])];
+}
 
 class Block {
   readonly input_layernorm: RmsNorm;

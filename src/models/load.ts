@@ -8,7 +8,7 @@ import { UserError } from '../core/errors.ts';
 import { own } from '../engine/tensor.ts';
 import { attachLora, type LoraSettings } from '../nn/lora.ts';
 import type { CausalLM } from './causal_lm.ts';
-import { createLlama, IGNORED_TENSORS, parseConfig, tensorShapes } from './llama.ts';
+import { createLlama, ignoredTensors, parseConfig, tensorShapes } from './llama.ts';
 
 type Dtype = 'float32' | 'bfloat16';
 
@@ -16,7 +16,7 @@ type Dtype = 'float32' | 'bfloat16';
 const FAMILIES: Record<string, (folder: HfFolder, dtype: Dtype) => CausalLM> = {
   llama(folder, dtype) {
     const config = parseConfig(folder.config, join(folder.path, 'config.json'));
-    return createLlama(config, loadTensors(folder, tensorShapes(config), { dtype, ignore: IGNORED_TENSORS }));
+    return createLlama(config, loadTensors(folder, tensorShapes(config), { dtype, ignore: ignoredTensors(config) }));
   },
 };
 
