@@ -26,7 +26,16 @@ describe('checkIdentity', () => {
       { lora: { r: 8, target_modules: ['q_proj'] }, optimizer: { learning_rate: 1e-3 }, training: { max_steps: 5 } },
       { base: 'b', adapter: 'c' },
     );
-    expect(userErrorOf(() => checkIdentity('run', identity(), changed), folder)).toMatchInlineSnapshot();
+    expect(userErrorOf(() => checkIdentity('run', identity(), changed), folder)).toMatchInlineSnapshot(`
+      "run: expected the settings and inputs this run began with, got changes:
+        lora.r: 16 → 8
+        lora.target_modules: "all-linear" → ["q_proj"]
+        optimizer.learning_rate: 0.0002 → 0.001
+        training.max_steps: null → 5
+        base: "a" → "b"
+        adapter: null → "c"
+      undo them, or train into another output_dir."
+    `);
   });
 
   it('allows what decides where and when a run is saved', () => {

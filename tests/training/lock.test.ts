@@ -36,7 +36,9 @@ describe('lockFolder', () => {
   it('refuses a folder whose owner lives', () => {
     lockFolder(folder);
     const text = userErrorOf(() => lockFolder(folder), folder).replace(`${process.pid} on ${hostname()}`, '<owner>');
-    expect(text).toMatchInlineSnapshot();
+    expect(text).toMatchInlineSnapshot(
+      `"<folder>: expected a folder that no other process trains in, got one locked by process <owner>; wait for it, stop it, or choose another output_dir."`,
+    );
     expect(ownerNow()).toMatchObject({ pid: process.pid });
   });
 

@@ -63,7 +63,9 @@ describe('openRunFolder', () => {
   ])('refuses one with %s unless it is resumed or overwritten', (_, fill) => {
     fill();
     expect(holdsRun(folder)).toBe(true);
-    expect(userErrorOf(() => openRunFolder(folder, { resume: false, overwrite: false }), root)).toMatchInlineSnapshot();
+    expect(userErrorOf(() => openRunFolder(folder, { resume: false, overwrite: false }), root)).toMatchInlineSnapshot(
+      `"<folder>/run: expected an empty output_dir, got one that holds a run; continue it with --resume, replace it with --overwrite, or choose another output_dir."`,
+    );
     openRunFolder(folder, { resume: true, overwrite: false });
     openRunFolder(folder, { resume: false, overwrite: true });
   });

@@ -5,7 +5,7 @@ import { linearCrossEntropy } from '../../src/engine/ops/linear_cross_entropy.ts
 import { startEngine } from '../../src/engine/runtime.ts';
 import { liveBytes, liveTensors, readFloats, scopeAsync, type Tensor } from '../../src/engine/tensor.ts';
 import type { CausalLM } from '../../src/models/causal_lm.ts';
-import { loraParameters } from '../../src/nn/lora.ts';
+import { type LoraSettings, loraParameters } from '../../src/nn/lora.ts';
 import { NonFiniteStep, type OptimizerState, type StepArguments, trainStep } from '../../src/training/step.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 import { adaptedModel, madeUpSamples, packsOf, stepArguments } from './tiny_packs.ts';
@@ -33,30 +33,39 @@ function distance(a: ReadonlyMap<string, Float32Array>, b: ReadonlyMap<string, F
   return Math.max(...differences);
 }
 
-async function trained(packs: TreeBatch[], steps: number, changes: Partial<StepArguments> = {}) {
-  const model = adaptedModel(folder);
+async function trained(
+  packs: TreeBatch[],
+  steps: number,
+  changes: Partial<StepArguments> = {},
+  lora: Partial<LoraSettings> = {},
+) {
+  const model = adaptedModel(folder, lora);
   const args = stepArguments(model, changes);
   const results = [];
   for (let i = 0; i < steps; i++) results.push(await trainStep(packs, args));
   return { model, args, results, parameters: valuesOf(loraParameters(model.linears)), m: valuesOf(args.optimizer.m) };
 }
 
-/** Mean −log p of the targets of a pack, from hidden states and head in float64. */
-async function meanByHand(model: CausalLM, pack: TreeBatch): Promise<number> {
+/** The logits of each loss edge of a pack, from hidden states and head in float64. */
+async function logitsOf(model: CausalLM, pack: TreeBatch): Promise<number[][]> {
   const x = await scopeAsync(async () =>
     readFloats(await model.forward(pack, { recompute: 'none', dropoutSeed: null })),
   );
   const weight = readFloats(model.headWeight);
   const [V = 0, C = 0] = model.headWeight.shape;
-  const losses = [...pack.edge_rows].map((row, edge) => {
-    const logits = Array.from({ length: V }, (_, token) => {
-      let sum = 0;
-      for (let c = 0; c < C; c++) sum += (x[row * C + c] as number) * (weight[token * C + c] as number);
-      return sum;
-    });
-    const top = Math.max(...logits);
-    const total = logits.reduce((sum, logit) => sum + Math.exp(logit - top), 0);
-    return top + Math.log(total) - (logits[pack.edge_targets[edge] as number] as number);
+  const logit = (row: number, token: number) => {
+    let sum = 0;
+    for (let c = 0; c < C; c++) sum += (x[row * C + c] as number) * (weight[token * C + c] as number);
+    return sum;
+  };
+  return [...pack.edge_rows].map((row) => Array.from({ length: V }, (_, token) => logit(row, token)));
+}
+
+/** Mean −log p of the targets of a pack. */
+async function meanByHand(model: CausalLM, pack: TreeBatch): Promise<number> {
+  const losses = (await logitsOf(model, pack)).map((logits, edge) => {
+    const total = logits.reduce((sum, logit) => sum + Math.exp(logit), 0);
+    return Math.log(total) - (logits[pack.edge_targets[edge] as number] as number);
   });
   return losses.reduce((a, b) => a + b, 0) / losses.length;
 }
@@ -128,18 +137,21 @@ describe('trainStep', () => {
     expect(shares.at(-1)).toBeCloseTo(1, 9);
   });
 
-  it('can learn one sample by heart', async () => {
-    const packs = packsOf(madeUpSamples(1, 10), 'sequence');
-    const { results } = await trained(packs, 80, { learning_rate: 0.05 });
-    expect(results[0]?.loss).toBeGreaterThan(4);
-    expect(results.at(-1)?.loss).toBeLessThan(0.1);
+  it('learns one sample by heart: every target becomes the likeliest token', async () => {
+    const [pack] = packsOf(madeUpSamples(1, 10), 'sequence') as [TreeBatch];
+    const likeliest = async (model: CausalLM) =>
+      (await logitsOf(model, pack)).map((logits) => logits.indexOf(Math.max(...logits)));
+    expect(await likeliest(adaptedModel(folder))).not.toEqual([...pack.edge_targets]);
+    const { model, results } = await trained([pack], 40, { learning_rate: 0.01 });
+    expect(await likeliest(model)).toEqual([...pack.edge_targets]);
+    expect(results.at(-1)?.loss).toBeLessThan((results[0]?.loss ?? 0) - 2);
   });
 });
 
 describe('a step that is not finite', () => {
   /** A model after two steps, the scaling of one adapter broken; what the next step throws; the state before and after. */
-  async function broken(scaling: number, steps: number) {
-    const packs = packsOf(madeUpSamples(4, 40), 'none');
+  async function broken(scaling: number, steps: number, strategy: 'sequence' | 'none') {
+    const packs = packsOf(madeUpSamples(16, 60), strategy);
     const { model, args } = await trained(packs, steps);
     const linear = model.linears.get('model.layers.1.mlp.down_proj');
     if (linear?.lora == null) throw new Error('the model lacks the layer');
@@ -151,17 +163,27 @@ describe('a step that is not finite', () => {
   }
 
   it('in its loss leaves parameters and optimizer bit-identical and names the micro-batch', async () => {
-    const { error, before, after } = await broken(Number.POSITIVE_INFINITY, 2);
+    const { error, before, after } = await broken(Number.POSITIVE_INFINITY, 2, 'none');
     expect(error).toBeInstanceOf(NonFiniteStep);
-    expect([error.message, error.pack]).toMatchInlineSnapshot();
+    expect([error.message, error.pack]).toMatchInlineSnapshot(`
+      [
+        "loss NaN in micro-batch 1 of 16",
+        0,
+      ]
+    `);
     expect(after).toEqual(before);
   });
 
   it('in a gradient alone leaves parameters and optimizer bit-identical and names the tensor', async () => {
     // B is still zero, so the loss is finite; its gradient overflows.
-    const { error, before, after } = await broken(3e38, 0);
+    const { error, before, after } = await broken(3e38, 0, 'sequence');
     expect(error).toBeInstanceOf(NonFiniteStep);
-    expect([error.message, error.pack]).toMatchInlineSnapshot();
+    expect([error.message, error.pack]).toMatchInlineSnapshot(`
+      [
+        "a gradient that is not finite in model.layers.1.mlp.down_proj.lora_B.weight",
+        null,
+      ]
+    `);
     expect(after).toEqual(before);
   });
 });
