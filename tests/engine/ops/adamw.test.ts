@@ -78,15 +78,20 @@ interface Result {
   nonFinite: number | null;
 }
 
+/** A comparison of buffers is fast where one of typed arrays is not. */
+function bytesIn(t: Tensor): Buffer {
+  return Buffer.from(readFloats(t).buffer);
+}
+
 /** One step; asserts that the arguments are left as they are. */
 function runStep(input: twin.AdamwInput & { shapes: number[][] }): Result {
   return scope(() => {
     const args = tensorsOf(input);
     // Other handles to the same memory: views and identities of every argument.
     const aliases = LISTS.flatMap((key) => args[key].flatMap((t) => [t, p.identity(t), p.reshape(t, [t.size])]));
-    const before = aliases.map(readFloats);
+    const before = aliases.map(bytesIn);
     const result = adamw(args);
-    expect(aliases.map(readFloats)).toEqual(before);
+    expect(aliases.every((t, i) => bytesIn(t).equals(before[i] as Buffer))).toBe(true);
     const read = (list: Tensor[]) => list.map(readFloats);
     for (const key of ['params', 'm', 'v'] as const) expect(result[key].map((t) => t.shape)).toEqual(input.shapes);
     return { ...result, params: read(result.params), m: read(result.m), v: read(result.v) };
@@ -162,7 +167,7 @@ it('the kernel gives the same bits twice', () => {
   const input = inputOf({
     name: 'twice',
     shapes: [
-      [300, 401],
+      [30, 401],
       [7, 7],
     ],
   });
