@@ -12,7 +12,7 @@ import { type TokenizedBatch, tokenizeBatch } from './tokenize.ts';
 import type { WorkerSettings } from './tokenize_worker.ts';
 
 const BATCH = 256;
-/** Streams shorter than this are tokenised here: a worker takes half a second to start. */
+/** Streams shorter than this are tokenised here alone: a worker takes half a second to start. */
 const SMALL = 4 * BATCH;
 const BATCHES_A_WORKER = 3;
 
@@ -36,7 +36,7 @@ export async function* tokenizeAll(
   const head: Conversation[][] = [];
   const isLong = workers > 0 && path !== null && (await readAhead(batches, head));
   const all = chain(head, batches);
-  if (isLong && path !== null) yield* inWorkers(all, path, settings, workers);
+  if (isLong && path !== null) yield* inWorkers(all, path, encoder, settings, workers);
   else {
     for await (const conversations of all) {
       yield { conversations, batch: tokenizeBatch(encoder, conversations, settings.limits) };
@@ -82,10 +82,11 @@ async function* chain<T>(head: readonly T[], rest: AsyncIterable<T>): AsyncGener
   yield* rest;
 }
 
-/** Round robin: batch i goes to worker i modulo `workers`, and results are taken in the same order. */
+/** Batches go round the threads, and are done here until one is ready; results are taken in the order of the stream. */
 async function* inWorkers(
   batches: AsyncIterable<Conversation[]>,
   path: string,
+  encoder: PromptEncoder,
   settings: WorkerSettings,
   workers: number,
 ): AsyncGenerator<PoolResult> {
@@ -94,8 +95,12 @@ async function* inWorkers(
   let next = 0;
   try {
     for await (const conversations of batches) {
-      const thread = threads[next++ % workers] as Thread;
-      const result = thread.run(conversations);
+      const ready = threads.filter((thread) => thread.isReady());
+      const thread = ready[next++ % Math.max(1, ready.length)];
+      const result =
+        thread === undefined
+          ? Promise.resolve(tokenizeBatch(encoder, conversations, settings.limits))
+          : thread.run(conversations);
       // An error is raised where the result is awaited, in order.
       result.catch(() => undefined);
       pending.push({ conversations, result });
@@ -114,6 +119,7 @@ async function* inWorkers(
 }
 
 interface Thread {
+  isReady(): boolean;
   run(conversations: readonly Conversation[]): Promise<TokenizedBatch>;
   stop(): Promise<unknown>;
 }
@@ -122,15 +128,20 @@ function startThread(path: string, settings: WorkerSettings): Thread {
   const worker = new Worker(path, { workerData: settings });
   const waiting: { resolve: (batch: TokenizedBatch) => void; reject: (error: Error) => void }[] = [];
   let failure: Error | null = null;
+  let isReady = false;
   const fail = (error: Error) => {
     failure ??= error;
     for (const { reject } of waiting.splice(0)) reject(error);
   };
-  worker.on('message', (batch: TokenizedBatch) => waiting.shift()?.resolve(batch));
+  worker.on('message', (message: TokenizedBatch | 'ready') => {
+    if (message === 'ready') isReady = true;
+    else waiting.shift()?.resolve(message);
+  });
   // An error loses its class on the way between threads.
   worker.on('error', (error) => fail(error.name === 'UserError' ? new UserError(error.message) : error));
   worker.on('exit', (code) => fail(new Error(`a tokenising thread ended with code ${code}`)));
   return {
+    isReady: () => isReady,
     run: (conversations) =>
       new Promise((resolve, reject) => {
         if (failure !== null) return reject(failure);

@@ -21,3 +21,5 @@ parentPort?.on('message', (conversations: Conversation[]) => {
   const batch = tokenizeBatch(encoder, conversations, settings.limits);
   parentPort?.postMessage(batch, [batch.input_ids.buffer as ArrayBuffer, batch.is_target.buffer as ArrayBuffer]);
 });
+
+parentPort?.postMessage('ready');

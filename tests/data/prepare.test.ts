@@ -257,7 +257,9 @@ describe('prepared folders', () => {
     cpSync(shard, `${shard}.good`);
     truncateSync(shard, 1000);
     const text = await run().catch((error: Error) => error.message.replaceAll(first.folder, '<folder>'));
-    expect(text).toMatchInlineSnapshot(`"<folder>/train-00000.arrow: expected 7618 bytes (7 samples), got 1000 bytes; the prepared data is truncated or damaged: delete <folder> and prepare again."`);
+    expect(text).toMatchInlineSnapshot(
+      `"<folder>/train-00000.arrow: expected 7618 bytes (7 samples), got 1000 bytes; the prepared data is truncated or damaged: delete <folder> and prepare again."`,
+    );
     rmSync(shard);
     await expect(run()).rejects.toThrow(/got no such file; the prepared data is truncated or damaged/);
     cpSync(`${shard}.good`, shard);

@@ -1,0 +1,63 @@
+// `rocit prepare` as a user runs it: samples with their targets, the table, freshness, mistakes.
+import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { rocit } from '../support/cli.ts';
+import { inRepository } from '../support/paths.ts';
+import { temporaryFolder } from '../support/temporary.ts';
+
+const root = temporaryFolder();
+const train = join(root, 'data', 'rolebench-eng', 'instruction-generalization', 'general', 'train.jsonl');
+mkdirSync(dirname(train), { recursive: true });
+const row = (i: number) => ({ role: `Role ${i % 2}`, question: `Question ${i}?`, generated: [`Answer ${i}.`] });
+writeFileSync(train, Array.from({ length: 40 }, (_, i) => JSON.stringify(row(i))).join('\n'));
+const config = {
+  model: { base: inRepository('tests', 'goldens', 'tiny_tokenizer') },
+  data: { path: 'data', kinds: ['general'], eval_split: null, eval_fraction: 0.1 },
+  output_dir: 'checkpoints/run',
+};
+writeFileSync(join(root, 'run.yaml'), JSON.stringify(config));
+
+const run = (args: string[], env = {}) => rocit(['prepare', 'run.yaml', ...args], { cwd: root, env });
+
+describe('rocit prepare', () => {
+  it('prints samples with their targets marked, counts, and a table with both splits', async () => {
+    const { code, stdout, stderr } = await run(['--show', '2']);
+    expect([code, stdout.match(/── sample/g)?.length]).toEqual([0, 2]);
+    expect(stdout).toMatch(
+      /── sample 0: Role 0, row 1, answer 0: \d+ tokens, \d+ targets\n### Instruction:\nYou are Role 0\./,
+    );
+    expect(stdout).toContain('### Response:\n⟦Answer 0.<|im_end|>⟧');
+    expect(stdout).toMatch(/split +roles +questions +samples +tokens +targets +dropped +truncated\n/);
+    expect(stdout).toMatch(/train +2 +36 +36 +[\d,]+ +[\d,]+ +0 +0\neval +2 +4 +4 /);
+    expect(stderr).toContain('no description for 2 of 2 roles; their prompt has the name only.');
+  });
+
+  it('colours targets where colours are on, and does nothing twice', async () => {
+    const { stdout, stderr } = await run(['--show', '1'], { FORCE_COLOR: '1' });
+    expect(stdout).toContain('\u001b[32mAnswer 0.<|im_end|>\u001b[39m');
+    expect(stderr).toContain('is up to date');
+  });
+
+  it('counts what is dropped, by reason', async () => {
+    const { stdout } = await run(['data.max_seq_length=300', 'data.eval_fraction=0.05']);
+    expect(stdout).toMatch(/^train /m);
+    const none = await run(['data.max_seq_length=20']);
+    expect([none.code, none.stdout]).toEqual([2, '']);
+    expect(none.stderr).toContain('got all dropped (too_long: 36)');
+  });
+
+  it('refuses a truncated shard and a missing file without a stack', async () => {
+    const { stderr } = await run(['training.seed=1']);
+    const shards = /(checkpoints\S+): [\d,]+ tokens in/.exec(stderr)?.[1] ?? '';
+    truncateSync(join(root, shards, 'train-00000.arrow'), 100);
+    const damaged = await run(['training.seed=1']);
+    expect(damaged.code).toBe(2);
+    expect(damaged.stderr).toMatch(
+      /train-00000\.arrow: expected \d+ bytes \(36 samples\), got 100 bytes; .* prepare again\./,
+    );
+    const missing = await run(['data.train_split=other']);
+    expect([missing.code, missing.stderr.includes('    at ')]).toEqual([2, false]);
+    expect(missing.stderr).toContain('other.jsonl: expected data rows, got no such file');
+  });
+});
