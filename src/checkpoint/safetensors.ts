@@ -246,6 +246,7 @@ export function writeAll(fd: number, data: Uint8Array, path: string): void {
     if (!isFull) throw error;
     throw new UserError(
       `${path}: expected room to write, got ${messageOf(error)}; free some disk space and run the same command again.`,
+      { cause: error },
     );
   }
 }

@@ -1,7 +1,7 @@
 // `train`: one run from its config to its last checkpoint, new or resumed.
 import { basename, join } from 'node:path';
 import type { Config } from '../config/schema.ts';
-import { UserError } from '../core/errors.ts';
+import { messageOf, UserError } from '../core/errors.ts';
 import { writeFileAtomic } from '../core/files.ts';
 import { log } from '../core/log.ts';
 import { packStep } from '../data/pack.ts';
@@ -50,17 +50,21 @@ export async function train(
     await runLoop(loopOf(config, setup, { checkpoint, progress, events }), progress);
     return { folder, steps: progress.step, evaluations: progress.evaluations, best: progress.best };
   } catch (error) {
-    throw FULL_DISK.includes(String((error as NodeJS.ErrnoException).code)) ? fullDisk(folder) : error;
+    throw fullDisk(error, folder) ?? error;
   } finally {
     unlock();
   }
 }
 
-const FULL_DISK = ['ENOSPC', 'EDQUOT'];
+const FULL_CODES = ['ENOSPC', 'EDQUOT', 'EFBIG'];
 
-function fullDisk(folder: string): UserError {
+/** What to do about a full disk, where that is what went wrong. */
+function fullDisk(error: unknown, folder: string): UserError | null {
+  const causes = error instanceof Error ? [error, error.cause] : [];
+  const full = causes.find((cause) => FULL_CODES.includes(String((cause as NodeJS.ErrnoException | undefined)?.code)));
+  if (full === undefined) return null;
   return new UserError(
-    `${folder}: expected room on the disk, got a full one; free some and continue with --resume, nothing saved before is lost.`,
+    `${folder}: expected room on the disk, got a full one (${messageOf(full)}); free some and continue with --resume, nothing saved before is lost.`,
   );
 }
 

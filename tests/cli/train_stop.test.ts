@@ -147,7 +147,7 @@ describe('a full disk', () => {
       const { code, stdout, stderr } = await run.train(['output_dir=disk/run', '--resume']);
       expect([code, stdout]).toEqual([2, '']);
       expect(stderr).toMatch(
-        /\ndisk\/run: expected room on the disk, got a full one; free some and continue with --resume, nothing saved before is lost\.\n$/,
+        /\ndisk\/run: expected room on the disk, got a full one \(ENOSPC.*\); free some and continue with --resume, nothing saved before is lost\.\n$/,
       );
       expect({ ...stateOf(run.at('disk/run')), metrics: null }).toEqual({ ...before, metrics: null });
       expect(namesIn(run.at('disk/run')).filter((name) => name.startsWith('.'))).toEqual([]);
