@@ -179,14 +179,6 @@ export const configSchema = sections.superRefine((config, context) => {
 });
 
 export type Config = z.infer<typeof configSchema>;
-export type ModelSection = Config['model'];
-export type DataSection = Config['data'];
-export type LoraSection = Config['lora'];
-export type PackingSection = Config['packing'];
-export type BatchingSection = Config['batching'];
-export type OptimizerSection = Config['optimizer'];
-export type ScheduleSection = Config['schedule'];
-export type TrainingSection = Config['training'];
 
 export type JsonSchema = z.core.JSONSchema.BaseSchema;
 

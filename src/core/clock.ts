@@ -6,11 +6,6 @@ export function seconds(): number {
   return performance.now() / 1000;
 }
 
-/** Wall-clock time, ISO 8601, UTC. */
-export function isoTime(): string {
-  return new Date().toISOString();
-}
-
 /** Seconds since 1970. */
 export function unixSeconds(): number {
   return Date.now() / 1000;
