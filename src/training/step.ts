@@ -139,7 +139,7 @@ function packGradients(pack: TreeBatch, index: number, args: StepArguments, onPr
 
 function sumGradients(sums: Gradients, gradients: Gradients): Gradients {
   if (sums.size === 0) return gradients;
-  const next: Gradients = new Map();
+  const next: Gradients = new Map(sums);
   for (const [parameter, gradient] of gradients) {
     const before = sums.get(parameter);
     if (before === undefined) {
