@@ -1,5 +1,5 @@
 // The state of a run beside its adapter: run_state.safetensors (optimizer tensors, float32) and run_state.json
-// (what training wants back: step, epoch, cursor, random state, token counts).
+// (what training wants back; src/training/progress.ts says what that is).
 import { join } from 'node:path';
 import { UserError } from '../core/errors.ts';
 import { readJsonFile, writeFileAtomic } from '../core/files.ts';
