@@ -1,4 +1,4 @@
-// What a run needs of the device's memory, counted from shapes: for `--dry-run`, before anything is allocated.
+// What a run needs of the device's memory, counted from shapes: for `--dry-run`.
 import type { CausalLM } from '../models/causal_lm.ts';
 import { loraParameters } from '../nn/lora.ts';
 
