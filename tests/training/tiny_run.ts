@@ -98,6 +98,12 @@ export function stateOf(run: string): Record<string, unknown> {
   };
 }
 
+/** The same without the name of the folder, which may differ. */
+export function comparable(run: string): unknown {
+  const { state, ...rest } = stateOf(run);
+  return { ...rest, state: String(state).replace(/"output_dir": .*/, '') };
+}
+
 /** Names in a run folder, sorted; nothing when there is none. */
 export function namesIn(folder: string): string[] {
   return existsSync(folder) ? readdirSync(folder).sort() : [];
