@@ -55,34 +55,33 @@ function mountTmpfs(path: string, kilobytes: number): boolean {
 describe('a full disk', () => {
   const run = tinyRun();
   const disk = run.at('disk');
-  const isMounted = mountTmpfs(disk, 1024);
-  if (!isMounted) process.stderr.write('skipped: the test of a full disk, since this user may not mount a tmpfs\n');
+  let isMounted = false;
   afterAll(() => {
     if (isMounted) execFileSync('umount', [disk]);
   });
 
-  it.skipIf(!isMounted)(
-    'while saving loses nothing old, says so, and --resume ends as if nothing had happened',
-    async () => {
-      expect(await run.train()).toMatchObject({ code: 0 });
-      const started = run.start(['output_dir=disk/run']);
-      await untilStderr(started, /\nstep 3: saved/);
-      started.process.kill('SIGKILL');
-      await started.done;
-      const before = stateOf(run.at('disk/run'));
-      fill(run.at('disk/filling'));
-      const { code, stdout, stderr } = await run.train(['output_dir=disk/run', '--resume']);
-      expect([code, stdout]).toEqual([2, '']);
-      expect(stderr).toMatch(
-        /\ndisk\/run: expected room on the disk, got a full one \(ENOSPC.*\); free some and continue with --resume, nothing saved before is lost\.\n$/,
-      );
-      expect({ ...stateOf(run.at('disk/run')), metrics: null }).toEqual({ ...before, metrics: null });
-      expect(namesIn(run.at('disk/run')).filter((name) => name.startsWith('.'))).toEqual([]);
-      rmSync(run.at('disk/filling'));
-      expect(await run.train(['output_dir=disk/run', '--resume'])).toMatchObject({ code: 0 });
-      expect(comparable(run.at('disk/run'))).toEqual(comparable(run.at('run')));
-    },
-  );
+  it('while saving loses nothing old, says so, and --resume ends as if nothing had happened', async ({ skip }) => {
+    isMounted = mountTmpfs(disk, 1024);
+    if (!isMounted) process.stderr.write('skipped: the test of a full disk, since this user may not mount a tmpfs\n');
+    skip(!isMounted, 'this user may not mount a tmpfs');
+    expect(await run.train()).toMatchObject({ code: 0 });
+    const started = run.start(['output_dir=disk/run']);
+    await untilStderr(started, /\nstep 3: saved/);
+    started.process.kill('SIGKILL');
+    await started.done;
+    const before = stateOf(run.at('disk/run'));
+    fill(run.at('disk/filling'));
+    const { code, stdout, stderr } = await run.train(['output_dir=disk/run', '--resume']);
+    expect([code, stdout]).toEqual([2, '']);
+    expect(stderr).toMatch(
+      /\ndisk\/run: expected room on the disk, got a full one \(ENOSPC.*\); free some and continue with --resume, nothing saved before is lost\.\n$/,
+    );
+    expect({ ...stateOf(run.at('disk/run')), metrics: null }).toEqual({ ...before, metrics: null });
+    expect(namesIn(run.at('disk/run')).filter((name) => name.startsWith('.'))).toEqual([]);
+    rmSync(run.at('disk/filling'));
+    expect(await run.train(['output_dir=disk/run', '--resume'])).toMatchObject({ code: 0 });
+    expect(comparable(run.at('disk/run'))).toEqual(comparable(run.at('run')));
+  });
 
   /** Leaves room for small files, but not for a checkpoint. */
   function fill(path: string): void {
