@@ -1,4 +1,6 @@
 // rocit generate: one answer of one role to one question, streamed to the terminal.
+
+import { adapterFolder } from '../checkpoint/adapter_folder.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
 import { seconds } from '../core/clock.ts';
@@ -8,7 +10,7 @@ import { createPromptEncoder } from '../data/prompt.ts';
 import { type PromptTemplate, promptTemplate } from '../data/templates.ts';
 import { loadTokenizer, type Tokenizer } from '../data/tokenizer.ts';
 import { startEngine } from '../engine/runtime.ts';
-import { adapterFolder, adapterTemplate, templateDifference } from '../inference/adapter_folder.ts';
+import { adapterTemplate, templateDifference } from '../inference/adapter_template.ts';
 import { type AnswerEvents, answerPrompt, stopIds } from '../inference/answer.ts';
 import { rolePrompt } from '../inference/role_prompt.ts';
 import { loadAdapterInto, loadModel, resolveBase } from '../models/load.ts';

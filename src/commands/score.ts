@@ -1,4 +1,6 @@
 // rocit score: the loss of each held-out sample by the base model or an adapter, a JSON line each, in file order.
+
+import { adapterFolder } from '../checkpoint/adapter_folder.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
 import { seconds } from '../core/clock.ts';
@@ -8,7 +10,7 @@ import { type PreparedData, prepare } from '../data/prepare.ts';
 import type { PreparedSplit } from '../data/prepared.ts';
 import type { TokenizedSample } from '../data/sample.ts';
 import { startEngine } from '../engine/runtime.ts';
-import { adapterFolder, adapterTemplate, templateDifference } from '../inference/adapter_folder.ts';
+import { adapterTemplate, templateDifference } from '../inference/adapter_template.ts';
 import { type ScoredSample, scoreSamples } from '../inference/score.ts';
 import type { CausalLM } from '../models/causal_lm.ts';
 import { loadAdapterInto, loadModel, resolveBase } from '../models/load.ts';

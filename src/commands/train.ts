@@ -1,11 +1,12 @@
 // `rocit train <config>`: trains, resumes or, with --dry-run, says what a run would be.
 import type { LoadedConfig } from '../config/load.ts';
+import { seconds } from '../core/clock.ts';
 import { log } from '../core/log.ts';
 import type { PrepareProgress } from '../data/prepare_options.ts';
 import { type DryRun, dryRun } from '../training/dry_run.ts';
 import type { StepMetrics } from '../training/metrics.ts';
 import { type TrainEvents, train } from '../training/train.ts';
-import { type Bar, startBar } from './progress_bar.ts';
+import { type Bar, duration, startBar } from './progress_bar.ts';
 
 export interface TrainOptions {
   resume: boolean;
@@ -62,6 +63,7 @@ interface Screen {
 function createScreen(): Screen {
   let bar: Bar | null = startBar('preparing');
   let total = 1;
+  let begun = { at: seconds(), done: 0 };
   let last = '';
   const show = (step: number, share: number) => bar?.update((step - 1 + share) / total, `step ${step}/${total}${last}`);
   const events: TrainEvents = {
@@ -73,12 +75,14 @@ function createScreen(): Screen {
       log.info(`${data.train.stats.samples} training samples, ${data.eval.stats.samples} held out · ${place}`);
       log.info(done === 0 ? `${plan.totalSteps} steps` : `continuing after step ${done} of ${plan.totalSteps}`);
       total = plan.totalSteps;
+      begun = { at: seconds(), done };
       bar = startBar('training');
     },
     onStepProgress: show,
     onStep(metrics) {
       last = ` · loss ${metrics.loss.toFixed(3)}`;
-      log.info(stepLine(metrics, total));
+      const left = ((seconds() - begun.at) / (metrics.step - begun.done)) * (total - metrics.step);
+      log.info(`${stepLine(metrics, total)} · ETA ${duration(left)}`);
     },
     onEvaluationProgress: (step, share) => bar?.update(step / total, `evaluating, ${(100 * share).toFixed(0)} %`),
     onEvaluation: (step, loss) => log.info(`step ${step}: held-out loss ${loss.toFixed(4)}`),
@@ -107,10 +111,4 @@ function stepLine(m: StepMetrics, total: number): string {
 
 function gigabytes(bytes: number): string {
   return bytes < 1e8 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`;
-}
-
-function duration(secondsTotal: number): string {
-  if (secondsTotal < 90) return `${secondsTotal.toFixed(0)} s`;
-  const minutes = Math.round(secondsTotal / 60);
-  return minutes < 90 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }

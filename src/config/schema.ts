@@ -13,7 +13,12 @@ const model = z.strictObject({
     .min(1)
     .default('checkpoints/base/smollm2-135m-instruct')
     .describe('The base model: a Hugging Face folder, or a name that `rocit fetch` knows'),
-  adapter: z.string().min(1).nullable().default(null).describe('A PEFT folder to start from; null starts afresh'),
+  adapter: z
+    .string()
+    .min(1)
+    .nullable()
+    .default(null)
+    .describe('A PEFT or run folder to start from, with its settings under lora; null starts afresh'),
   dtype: z
     .enum(['float32', 'bfloat16'])
     .default('float32')
@@ -93,7 +98,8 @@ const batching = z.strictObject({
     .describe('Roles those samples are drawn from; null is a uniform shuffle of all samples'),
 });
 
-const beta = z.number().min(0).lt(1);
+/** Closer to 1 float32 cannot hold the bias correction. */
+const beta = z.number().min(0).max(0.999999);
 
 const optimizer = z.strictObject({
   learning_rate: z.number().gt(0).max(1).default(2e-4).describe('Peak learning rate of AdamW'),

@@ -19,6 +19,8 @@ export interface Backend {
   readonly device: 'cpu' | 'gpu';
   /** Version of TensorFlow, null on tfjs's own CPU backend. */
   readonly version: string | null;
+  /** Identifies the build of our operations, null without them. */
+  readonly kernelsBuild: string | null;
   /** Operations of our own that are registered. */
   readonly kernels: ReadonlySet<string>;
   create(values: HostArray, shape: readonly number[], dtype: DType): number;

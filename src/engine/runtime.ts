@@ -13,6 +13,8 @@ export interface EngineInfo {
   tensorflow: string | null;
   /** Registered operations of our own; all others run as compositions. */
   kernels: string[];
+  /** Changes when our operations are built anew from other sources; null without them. */
+  kernelsBuild: string | null;
   threads: number;
   /** SIMD features of the processor that change results or speed. */
   cpuFeatures: string[];
@@ -31,6 +33,7 @@ export async function startEngine(): Promise<EngineInfo> {
     device: current.device,
     tensorflow: current.version,
     kernels: [...current.kernels].sort(),
+    kernelsBuild: current.kernelsBuild,
     threads: threads(current),
     cpuFeatures: cpuFeatures(),
   };

@@ -1,10 +1,11 @@
 // The TensorFlow library through the N-API binding of @tensorflow/tfjs-node-gpu, and our own operations beside it.
 // The binding is loaded without the package's TypeScript half: it refuses bfloat16, breaks on Node 23 and later, and
 // takes 1.5 s to load.
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { sha256 } from '../core/files.ts';
 import type { Attribute, Attributes, Backend, DType, HostArray, Output } from './backend.ts';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
@@ -76,6 +77,7 @@ export function createTensorflowBackend(useKernels: boolean): Backend {
     name: 'tensorflow',
     device,
     version: binding.TF_Version,
+    kernelsBuild: addon.ops.length > 0 ? sha256(readFileSync(KERNELS)).slice(0, 16) : null,
     // Our operations have no CUDA code; on a GPU everything runs as its composition.
     kernels: new Set(device === 'cpu' ? addon.ops : []),
     // The binding shares the array's memory with the tensor, so it gets a copy of its own.

@@ -79,6 +79,7 @@ export async function createTfjsBackend(): Promise<Backend> {
     name: 'tfjs',
     device: 'cpu',
     version: null,
+    kernelsBuild: null,
     kernels: new Set(),
     create: (values, shape, dtype) => keep(tf.tensor(values.slice(), [...shape], tfjsType(dtype))),
     read: (handle) => hostCopy(tensors.get(handle) as tfjs.Tensor),

@@ -25,7 +25,6 @@ export interface ForwardOptions {
 }
 
 export interface CausalLM {
-  readonly vocab_size: number;
   readonly max_position_embeddings: number;
   readonly num_hidden_layers: number;
   /** Every linear layer that may carry an adapter, by module path. */

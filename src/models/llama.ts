@@ -179,7 +179,6 @@ export function createLlama(config: LlamaConfig, tensors: ReadonlyMap<string, Te
   const norm = weights.norm('model.norm');
   const embed = get('model.embed_tokens.weight');
   return {
-    vocab_size: config.vocab_size,
     max_position_embeddings: config.max_position_embeddings,
     num_hidden_layers: config.num_hidden_layers,
     linears,
@@ -195,7 +194,17 @@ interface Parts {
   embed: Tensor;
 }
 
+/** The ids come from a tokenizer's file, so one outside the table is a mistake in the folder. */
+function checkIds(input_ids: Int32Array, vocab_size: number): void {
+  const wrong = input_ids.find((id) => id >= vocab_size);
+  if (wrong === undefined) return;
+  throw new UserError(
+    `tokenizer: expected ids below the base model's vocab_size ${vocab_size}, got ${wrong}; use the tokenizer files that belong to this model.`,
+  );
+}
+
 async function forward(pack: Pack, options: ForwardOptions, { blocks, norm, embed }: Parts): Promise<Tensor> {
+  checkIds(pack.input_ids, embed.shape[0] as number);
   const context: PackContext = {
     position_ids: pack.position_ids,
     subtree_end: pack.subtree_end,

@@ -92,7 +92,7 @@ export function loadCheckpoint(folder: string, step: number, model: CausalLM, no
         const t = tensors.get(`${name}.${kind}`);
         if (t === undefined)
           throw new UserError(
-            `${path}/run_state.safetensors: expected ${name}.${kind}, got no such tensor; resume from an older step.`,
+            `${path}/run_state.safetensors: expected ${name}.${kind}, got no such tensor; remove this folder and resume from the step before.`,
           );
         return [name, own(t)] as const;
       }),

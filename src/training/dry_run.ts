@@ -43,14 +43,15 @@ export async function dryRun(config: Config, onPrepare: (progress: PrepareProgre
       counts.longest = Math.max(counts.longest, pack.input_ids.length);
     }
   }
+  const { samples, packs, tokens, targets, longest } = counts;
+  const memory = estimateMemory(model, longest, config.training.recompute);
   const rate = await measure(config, model, data.train);
   const evaluations = 2 + Math.floor((plan.totalSteps - 1) / config.training.eval_steps);
-  const { samples, packs, tokens, targets, longest } = counts;
   return {
     ...{ steps: plan.totalSteps, samples, packs, tokens, targets },
     fill: tokens / (packs * config.packing.max_tokens_per_pack),
     trainable_parameters: [...loraParameters(model.linears).values()].reduce((sum, t) => sum + t.size, 0),
-    memory: estimateMemory(model, longest, config.training.recompute),
+    memory,
     tokens_per_second: rate,
     training_seconds: tokens / rate,
     evaluation_seconds: (evaluations * (data.eval.stats.tokens - data.eval.numSamples)) / (rate * EVALUATION_SPEEDUP),

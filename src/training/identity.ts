@@ -1,7 +1,7 @@
 // What makes two runs the same: settings and inputs must be equal to continue one, the machine should be.
 import { closeSync, openSync, readSync } from 'node:fs';
 import { openHfFolder } from '../checkpoint/hf_folder.ts';
-import type { Config } from '../config/schema.ts';
+import { type Config, configSchema } from '../config/schema.ts';
 import { UserError } from '../core/errors.ts';
 import { sha256 } from '../core/files.ts';
 import { log } from '../core/log.ts';
@@ -29,7 +29,7 @@ const FREE = [
 /** UserError with a diff where settings or inputs changed; a warning where the machine did. */
 export function checkIdentity(folder: string, saved: Record<keyof Identity, object>, now: Identity): void {
   const changed = [
-    ...differences(saved.settings, now.settings).filter(({ key }) => !FREE.includes(key)),
+    ...differences(withDefaults(saved.settings), now.settings).filter(({ key }) => !FREE.includes(key)),
     ...differences(saved.inputs, now.inputs),
   ];
   if (changed.length > 0) {
@@ -41,6 +41,12 @@ export function checkIdentity(folder: string, saved: Record<keyof Identity, obje
   for (const { key, before, after } of differences(saved.engine, now.engine)) {
     log.warn(`${folder}: ${key} was ${before} and is now ${after}; the run goes on, but not bit for bit.`);
   }
+}
+
+/** Keys that came to the config after the run began count as their defaults. */
+function withDefaults(settings: object): object {
+  const parsed = configSchema.safeParse(settings);
+  return parsed.success ? parsed.data : settings;
 }
 
 interface Difference {

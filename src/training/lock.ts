@@ -3,13 +3,15 @@
 import { linkSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { unixSeconds } from '../core/clock.ts';
+import { setTimeout } from 'node:timers/promises';
+import { seconds, unixSeconds } from '../core/clock.ts';
 import { messageOf, UserError } from '../core/errors.ts';
+import { breathe } from '../core/interrupt.ts';
 import { log } from '../core/log.ts';
 
-const REFRESH_SECONDS = 20;
-/** Another host's lock that was not refreshed for so long belongs to a dead process. */
-const STALE_SECONDS = 300;
+const REFRESH_SECONDS = 10;
+/** How long another host's lock is watched: a living owner refreshes it at least twice. */
+const WATCH_SECONDS = 25;
 
 interface Owner {
   host: string;
@@ -19,12 +21,12 @@ interface Owner {
 }
 
 /** Takes the lock of a folder; the returned function gives it back. UserError while another process holds it. */
-export function lockFolder(folder: string): () => void {
+export async function lockFolder(folder: string, watchSeconds = WATCH_SECONDS): Promise<() => void> {
   const path = join(folder, '.lock');
   const me: Owner = { host: hostname(), pid: process.pid, start: startOf(process.pid) ?? '' };
   if (!tryCreate(path, me)) {
     const owner = readOwner(path);
-    if (owner !== null && isAlive(owner, path)) {
+    if (owner !== null && (await isAlive(owner, path, watchSeconds))) {
       throw new UserError(
         `${folder}: expected a folder that no other process trains in, got one locked by process ${owner.pid} on ${owner.host}; wait for it, stop it, or choose another output_dir.`,
       );
@@ -99,11 +101,23 @@ function readOwner(path: string): Owner | null {
   }
 }
 
-function isAlive(owner: Owner, path: string): boolean {
-  if (owner.host !== hostname())
-    return unixSeconds() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0) / 1000 < STALE_SECONDS;
+async function isAlive(owner: Owner, path: string, watchSeconds: number): Promise<boolean> {
+  if (owner.host !== hostname()) return await isRefreshed(path, watchSeconds, owner.host);
   const start = startOf(owner.pid);
   return start !== null && start === owner.start;
+}
+
+/** Whether somebody touches the lock while we watch. */
+async function isRefreshed(path: string, watchSeconds: number, host: string): Promise<boolean> {
+  const touched = () => statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  const before = touched();
+  const end = seconds() + watchSeconds;
+  log.info(`${path}: locked from ${host}; watching for ${watchSeconds} s whether its owner lives.`);
+  while (seconds() < end && touched() === before) {
+    await breathe();
+    await setTimeout(100);
+  }
+  return touched() > before;
 }
 
 /** Null where there is no such process, or a killed one that its parent has not collected yet. */

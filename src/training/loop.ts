@@ -129,6 +129,7 @@ async function oneStep(loop: Loop, progress: Progress): Promise<void> {
     samples_per_second: samples.length / step_seconds,
   };
   progress.step = step;
+  progress.epoch = epoch;
   progress.num_samples += metrics.num_samples;
   progress.num_tokens += num_tokens;
   progress.num_targets += metrics.num_targets;

@@ -1,4 +1,6 @@
 // What a run needs of the device's memory, counted from shapes: for `--dry-run`.
+import { BYTES } from '../engine/backend.ts';
+import { liveBytes } from '../engine/tensor.ts';
 import type { CausalLM } from '../models/causal_lm.ts';
 import { loraParameters } from '../nn/lora.ts';
 
@@ -11,6 +13,8 @@ export interface MemoryEstimate {
   activations: number;
   /** Bytes of the logits of one chunk and what is made of them. */
   head: number;
+  /** Bytes of the process itself: Node, TensorFlow, prepared data. */
+  process: number;
 }
 
 const FLOAT = 4;
@@ -21,15 +25,17 @@ const HEAD_CHUNK_BYTES = FLOAT * 2 ** 24;
 export function estimateMemory(model: CausalLM, maxTokens: number, recompute: 'none' | 'block'): MemoryEstimate {
   const weights = model.weights.reduce((sum, t) => sum + t.bytes, 0);
   const adapters = 4 * [...loraParameters(model.linears).values()].reduce((sum, t) => sum + t.bytes, 0);
-  const perBlock = maxTokens * blockElements(model) * FLOAT;
+  const width = BYTES[model.headWeight.dtype];
+  const perBlock = maxTokens * blockElements(model) * width;
   const blocks = model.num_hidden_layers;
   const [vocabulary = 0, hidden = 0] = model.headWeight.shape;
-  const stream = maxTokens * hidden * FLOAT * blocks * 2;
+  const stream = maxTokens * hidden * width * blocks * 2;
   return {
     weights,
     adapters,
     activations: recompute === 'block' ? stream + 2 * perBlock : perBlock * (blocks + 1),
     head: HEAD_COPIES * Math.min(HEAD_CHUNK_BYTES, maxTokens * vocabulary * FLOAT),
+    process: Math.max(0, process.memoryUsage().rss - liveBytes()),
   };
 }
 

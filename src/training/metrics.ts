@@ -2,6 +2,7 @@
 import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { syncPath, writeFileAtomic } from '../core/files.ts';
+import { log } from '../core/log.ts';
 
 export interface StepMetrics {
   /** From 1; 0 is the evaluation before the first step, which has only step, epoch and eval_loss. */
@@ -42,6 +43,8 @@ export function openMetrics(folder: string, keep: number): MetricsFile {
   const text = existsSync(path) ? readFileSync(path, 'utf8') : '';
   const before = text.split('\n').filter(Boolean).slice(0, keep);
   writeFileAtomic(path, before.map((line) => `${line}\n`).join(''));
+  if (before.length < keep)
+    log.warn(`${path}: expected ${keep} lines, got ${before.length}; the metrics of earlier steps are lost.`);
   let lines = before.length;
   return {
     lines: () => lines,

@@ -9,6 +9,8 @@ const FORMAT = 1;
 export interface Progress {
   /** Finished optimizer steps. */
   step: number;
+  /** Epochs done, as a fraction. */
+  epoch: number;
   /** Totals over all steps. */
   num_samples: number;
   num_tokens: number;
@@ -23,7 +25,7 @@ export interface Progress {
 
 export function initialProgress(): Progress {
   const totals = { num_samples: 0, num_tokens: 0, num_targets: 0 };
-  return { step: 0, ...totals, evaluations: [], best: null, metrics_lines: 0, unrecorded: null };
+  return { step: 0, epoch: 0, ...totals, evaluations: [], best: null, metrics_lines: 0, unrecorded: null };
 }
 
 const count = z.int().min(0);
@@ -31,7 +33,7 @@ const evaluation = z.strictObject({ step: count, eval_loss: z.number() });
 
 const schema = z.strictObject({
   format: z.literal(FORMAT),
-  ...{ step: count, num_samples: count, num_tokens: count, num_targets: z.number() },
+  ...{ step: count, epoch: z.number(), num_samples: count, num_tokens: count, num_targets: z.number() },
   evaluations: z.array(evaluation),
   best: evaluation.nullable(),
   metrics_lines: count,

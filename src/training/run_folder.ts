@@ -1,5 +1,5 @@
 // The run folder: which checkpoints it holds, the links `best` and `last`, what is pruned. Format: checkpoints/README.md.
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../core/errors.ts';
 import { isTemporaryName, recoverFolder, replacedFolders } from '../core/files.ts';
@@ -14,7 +14,6 @@ export function stepName(step: number): string {
 /** Steps with a finished checkpoint, ascending. A checkpoint folder gets its name only when all of it is on disk. */
 export function finishedSteps(folder: string): number[] {
   if (!existsSync(folder)) return [];
-  replacedFolders(folder).forEach(recoverFolder);
   const steps = readdirSync(folder).map((name) => STEP.exec(name)?.[1]);
   return steps
     .filter((step) => step !== undefined)
@@ -22,9 +21,16 @@ export function finishedSteps(folder: string): number[] {
     .sort((a, b) => a - b);
 }
 
-/** Whether somebody trained here before. */
+/** Ends replacements of checkpoints that were killed halfway. Only the owner of the folder's lock may call it. */
+export function recoverSteps(folder: string): void {
+  replacedFolders(folder).forEach(recoverFolder);
+}
+
+/** Whether a run finished a step or saved a checkpoint here. */
 export function holdsRun(folder: string): boolean {
-  return finishedSteps(folder).length > 0 || existsSync(join(folder, 'metrics.jsonl'));
+  const metrics = join(folder, 'metrics.jsonl');
+  const hasSteps = existsSync(metrics) && readFileSync(metrics, 'utf8').includes('"loss"');
+  return hasSteps || finishedSteps(folder).length > 0 || (existsSync(folder) && replacedFolders(folder).length > 0);
 }
 
 export interface OpenMode {

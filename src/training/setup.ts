@@ -1,5 +1,6 @@
 // Everything a run needs, opened and checked: engine, data, base model, adapters, plan.
 import { join } from 'node:path';
+import { adapterFolder } from '../checkpoint/adapter_folder.ts';
 import type { Config } from '../config/schema.ts';
 import { UserError } from '../core/errors.ts';
 import { sha256File } from '../core/files.ts';
@@ -9,7 +10,7 @@ import type { PreparedSplit } from '../data/prepared.ts';
 import { startEngine } from '../engine/runtime.ts';
 import type { CausalLM } from '../models/causal_lm.ts';
 import { loadAdapterInto, loadModel, resolveBase } from '../models/load.ts';
-import { addLora, type LoraSettings } from '../nn/lora.ts';
+import { addLora, type LoraSettings, targetPaths } from '../nn/lora.ts';
 import { fingerprintModel, type Identity } from './identity.ts';
 import { planRun, type RunPlan } from './plan.ts';
 
@@ -36,30 +37,43 @@ export async function setUp(config: Config, onPrepare: (progress: PrepareProgres
       `data.max_seq_length: expected at most the base model's ${model.max_position_embeddings} positions, got ${config.data.max_seq_length}; lower it.`,
     );
   }
-  const lora = await adaptersOf(config, model);
+  const adapter = adapterFolder(config.model.adapter);
+  addAdapters(config, adapter, model);
   return {
     base,
     data: { ...data, eval: data.eval },
     model,
-    lora,
-    identity: { settings: config, inputs: await inputsOf(config, base, data), engine },
+    lora: config.lora,
+    identity: { settings: config, inputs: await inputsOf(base, adapter, data), engine },
     plan: planRun(data.train, { ...config.batching, seed, num_epochs, max_steps }),
   };
 }
 
-/** A given adapter keeps its own rank, scaling and targets; dropout is the run's. */
-async function adaptersOf({ model: { adapter }, lora, training }: Config, model: CausalLM): Promise<LoraSettings> {
-  if (adapter === null) {
-    addLora(model.linears, lora, training.seed);
-    return lora;
+/** Fresh adapters, or those of `adapter`, which must be what the config says: the run's papers repeat the config. */
+function addAdapters({ lora, training }: Config, adapter: string | null, model: CausalLM): void {
+  addLora(model.linears, lora, training.seed);
+  if (adapter === null) return;
+  const fresh = loraPaths(model);
+  const given = loadAdapterInto(model, adapter, lora.lora_dropout);
+  const keys = ['r', 'lora_alpha', 'use_rslora'] as const;
+  const wrong = keys.filter((key) => lora[key] !== given[key]).map((key) => `lora.${key}=${given[key]}`);
+  const targets = targetPaths(model.linears, given.target_modules);
+  if (targets.join() !== fresh.join()) {
+    const names = [...new Set(targets.map((path) => path.split('.').at(-1)))];
+    wrong.push(`lora.target_modules=[${names.join(', ')}]`);
   }
-  return loadAdapterInto(model, adapter, lora.lora_dropout);
+  if (wrong.length === 0) return;
+  throw new UserError(`lora: expected the settings of model.adapter ${adapter}, got others; set ${wrong.join(' ')}.`);
 }
 
-async function inputsOf({ model }: Config, base: string, data: PreparedData): Promise<Identity['inputs']> {
+function loraPaths(model: CausalLM): string[] {
+  return [...model.linears].filter(([, { lora }]) => lora !== null).map(([path]) => path);
+}
+
+async function inputsOf(base: string, adapter: string | null, data: PreparedData): Promise<Identity['inputs']> {
   return {
     base: fingerprintModel(base),
-    adapter: model.adapter === null ? null : await sha256File(join(model.adapter, 'adapter_model.safetensors')),
+    adapter: adapter === null ? null : await sha256File(join(adapter, 'adapter_model.safetensors')),
     tokenizer: data.tokenizer.hash,
     train: data.train.hash,
     eval: data.eval?.hash ?? null,

@@ -13,7 +13,7 @@ import { lockFolder } from './lock.ts';
 import { runLoop, type TrainingEvents } from './loop.ts';
 import { openMetrics } from './metrics.ts';
 import { initialProgress, type Progress } from './progress.ts';
-import { clearRun, finishedSteps, type OpenMode, openRunFolder } from './run_folder.ts';
+import { clearRun, finishedSteps, type OpenMode, openRunFolder, recoverSteps } from './run_folder.ts';
 import { type Setup, setUp } from './setup.ts';
 import { initialOptimizerState } from './step.ts';
 
@@ -41,8 +41,9 @@ export async function train(
 ): Promise<TrainSummary> {
   const folder = config.output_dir;
   openRunFolder(folder, mode);
-  const unlock = lockFolder(folder);
+  const unlock = await lockFolder(folder);
   try {
+    recoverSteps(folder);
     const setup = await setUp(config, events.onPrepare);
     const { checkpoint, progress } = begin(config, setup, mode);
     writeFileAtomic(join(folder, 'config.yaml'), text);

@@ -48,7 +48,9 @@ describe('fetchBaseModel', () => {
     mkdirSync(join(top, 'own'));
     writeFileSync(join(top, 'own', 'config.json'), '{}');
     const work = fetchBaseModel('tiny-random-llama', join(top, 'own'), () => {});
-    expect(await userErrorFrom(work, top)).toMatchInlineSnapshot(`"<folder>/own: expected no folder or one made by rocit fetch, got other files; remove it or choose another --output."`);
+    expect(await userErrorFrom(work, top)).toMatchInlineSnapshot(
+      `"<folder>/own: expected no folder or one made by rocit fetch, got other files; remove it or choose another --output."`,
+    );
   });
 
   it('names the models there are', async () => {
@@ -57,7 +59,9 @@ describe('fetchBaseModel', () => {
         fetchBaseModel('llama', tiny, () => {}),
         top,
       ),
-    ).toMatchInlineSnapshot(`"fetch: expected one of smollm2-135m-instruct, tiny-random-llama, rolebench or <org>/<name>, got llama; correct the name."`);
+    ).toMatchInlineSnapshot(
+      `"fetch: expected one of smollm2-135m-instruct, tiny-random-llama, rolebench or <org>/<name>, got llama; correct the name."`,
+    );
   });
 });
 

@@ -178,7 +178,7 @@ describe('loadConfig: mistakes', () => {
         lora.lora_dropout (file): expected a number >= 0 and < 1, got 1. Dropout on the input of lora_A while training.
         lora.rank (file): expected a known key, got an unknown one; did you mean lora.r?
         packing.strategy (file): expected sequence | none, got "tree". sequence: samples laid end to end, none sees another; none: one sample a micro-batch.
-        optimizer.betas (file): expected a list of 2, each a number >= 0 and < 1, got [0.9,1]. Decay rates of the two moments.
+        optimizer.betas (file): expected a list of 2, each a number >= 0 and <= 0.999999, got [0.9,1]. Decay rates of the two moments.
         schedule.warmup_ratio (file): expected a number >= 0 and <= 1, got -0.1. Share of the steps with a linear warm-up.
         training.seed (command line): expected an integer >= 0 and <= 4294967295, got -1. Seed of the adapters, the order of samples and dropout.
         optim (file): expected a known key, got an unknown one; did you mean optimizer?

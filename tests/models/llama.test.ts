@@ -45,8 +45,8 @@ describe('samples packed together', () => {
   it('never see one another: changing one changes no logit of the others', async () => {
     await withModel(golden, {}, async (model) => {
       const [a, b, c] = batch as [Sample, Sample, Sample];
-      const other = { ...b, input_ids: b.input_ids.map((id) => (id * 7 + 3) % model.vocab_size) };
-      const V = model.vocab_size;
+      const other = { ...b, input_ids: b.input_ids.map((id) => (id * 7 + 3) % (model.headWeight.shape[0] as number)) };
+      const V = model.headWeight.shape[0] as number;
       const [before, after] = [await logitsOf(model, [a, b, c]), await logitsOf(model, [a, other, c])];
       const [begin, end] = [a.input_ids.length * V, (a.input_ids.length + b.input_ids.length) * V];
       expect(after.slice(0, begin)).toEqual(before.slice(0, begin));

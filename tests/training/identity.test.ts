@@ -16,6 +16,7 @@ function identity(changes: object = {}, inputs: Identity['inputs'] = {}, threads
     engine: {
       ...{ backend: 'tensorflow', device: 'cpu', tensorflow: '2.21.0', kernels: ['RocitAdamw'], cpuFeatures: ['avx2'] },
       threads,
+      kernelsBuild: 'abc',
     },
   };
 }

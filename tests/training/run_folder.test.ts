@@ -8,6 +8,7 @@ import {
   linkStep,
   openRunFolder,
   prune,
+  recoverSteps,
   stepName,
 } from '../../src/training/run_folder.ts';
 import { userErrorOf } from '../checkpoint/user_error.ts';
@@ -44,6 +45,8 @@ describe('finishedSteps', () => {
     addSteps(2);
     addFolder('.step_000001.replaced', 'the only one');
     addFolder('.step_000002.replaced', 'the older one');
+    expect(finishedSteps(folder)).toEqual([2]);
+    recoverSteps(folder);
     expect(finishedSteps(folder)).toEqual([1, 2]);
     expect(names()).toEqual(['step_000001', 'step_000002']);
   });
@@ -57,9 +60,20 @@ describe('openRunFolder', () => {
     expect(names()).toEqual(['notes.txt']);
   });
 
+  it('takes one whose run ended before its first step', () => {
+    mkdirSync(folder);
+    writeFileSync(join(folder, 'metrics.jsonl'), '{"step":0,"epoch":0,"eval_loss":2}\n');
+    expect(holdsRun(folder)).toBe(false);
+    openRunFolder(folder, { resume: false, overwrite: false });
+  });
+
   it.each([
     ['a checkpoint', () => addSteps(1)],
-    ['metrics alone', () => [mkdirSync(folder), writeFileSync(join(folder, 'metrics.jsonl'), '')]],
+    [
+      'metrics of a step',
+      () => [mkdirSync(folder), writeFileSync(join(folder, 'metrics.jsonl'), '{"step":1,"loss":2}\n')],
+    ],
+    ['a checkpoint that was put aside', () => addFolder('.step_000001.replaced', '')],
   ])('refuses one with %s unless it is resumed or overwritten', (_, fill) => {
     fill();
     expect(holdsRun(folder)).toBe(true);

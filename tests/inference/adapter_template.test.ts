@@ -1,8 +1,9 @@
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { adapterFolder } from '../../src/checkpoint/adapter_folder.ts';
 import { promptTemplate } from '../../src/data/templates.ts';
-import { adapterFolder, adapterTemplate, templateDifference } from '../../src/inference/adapter_folder.ts';
+import { adapterTemplate, templateDifference } from '../../src/inference/adapter_template.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
 const root = temporaryFolder();
