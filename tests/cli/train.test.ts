@@ -41,7 +41,7 @@ describe('rocit train', () => {
     for (let step = 1; step <= STEPS; step++) {
       expect(result.stderr).toMatch(
         new RegExp(
-          `\\nstep ${step}/8 · loss [\\d.]+ · lr \\d.\\d\\de-\\d · grad norm [\\d.]+ · \\d+ tokens/s · [\\d.]+ samples/s · memory [\\d.]+ GB\\n`,
+          `\\nstep ${step}/8 · loss [\\d.]+ · lr \\d.\\d\\de-\\d · grad norm [\\d.]+ · \\d+ tokens/s · [\\d.]+ samples/s · memory [\\d.]+ GB · ETA \\d+ s\\n`,
         ),
       );
     }

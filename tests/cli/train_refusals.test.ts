@@ -98,8 +98,15 @@ describe('the base model', () => {
       `"theirs: expected an adapter of this base model, got one of tiny: missing (2): model.layers.1.mlp.up_proj.lora_A, model.layers.1.mlp.up_proj.lora_B; unexpected (2): model.layers.9.mlp.up_proj.lora_A, model.layers.9.mlp.up_proj.lora_B; choose the base it was trained on."`,
     );
     expect(await refusal(['model.adapter=rows'])).toMatchInlineSnapshot(
-      `"rows: expected a PEFT adapter, got a folder without adapter_config.json; check the path."`,
+      `"rows: expected an adapter or the folder of a run, got a folder without adapter_config.json, best and last; check the path."`,
     );
+  });
+
+  it('an adapter with other settings than the config', async () => {
+    expect(await refusal(['model.adapter=mine', 'lora.r=3', 'lora.target_modules=[q_proj]'])).toMatchInlineSnapshot(`
+      "mine: a run folder, its best checkpoint is used (step_000002).
+      mine/best: expected an adapter of this base model, got one of tiny: missing (2): model.layers.1.mlp.up_proj.lora_A, model.layers.1.mlp.up_proj.lora_B; unexpected (2): model.layers.9.mlp.up_proj.lora_A, model.layers.9.mlp.up_proj.lora_B; choose the base it was trained on."
+    `);
   });
 });
 
