@@ -103,10 +103,12 @@ describe('the base model', () => {
   });
 
   it('an adapter with other settings than the config', async () => {
-    expect(await refusal(['model.adapter=mine', 'lora.r=3', 'lora.target_modules=[q_proj]'])).toMatchInlineSnapshot(`
-      "mine: a run folder, its best checkpoint is used (step_000002).
-      mine/best: expected an adapter of this base model, got one of tiny: missing (2): model.layers.1.mlp.up_proj.lora_A, model.layers.1.mlp.up_proj.lora_B; unexpected (2): model.layers.9.mlp.up_proj.lora_A, model.layers.9.mlp.up_proj.lora_B; choose the base it was trained on."
-    `);
+    expect((await run.train(['output_dir=ours'])).code).toBe(0);
+    expect(
+      await refusal(['model.adapter=ours/last', 'lora.r=3', 'lora.target_modules=[q_proj]']),
+    ).toMatchInlineSnapshot(
+      `"lora: expected the settings of model.adapter ours/last, got others; set lora.r=4 lora.target_modules=[q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj]."`,
+    );
   });
 });
 
