@@ -67,14 +67,29 @@ ROCIT_INLINE Floats Sqrt(const Floats& a) {
   return result;
 }
 
-// bfloat16 is the upper half of float32.
-ROCIT_INLINE NativeFloat Widen(Bfloat16, NativeShort bits) {
-  return (NativeFloat)(__builtin_convertvector(bits, NativeBits) << 16);
+ROCIT_INLINE NativeBits ZeroExtend(NativeShort bits) {
+#if defined(__x86_64__) && ROCIT_WIDTH == 16
+  return (NativeBits)_mm512_maskz_cvtepu16_epi32(0xffff, (__m256i)bits);
+#else
+  return __builtin_convertvector(bits, NativeBits);
+#endif
 }
+
+// The lower halves.
+ROCIT_INLINE NativeShort Truncate(NativeBits bits) {
+#if defined(__x86_64__) && ROCIT_WIDTH == 16
+  return (NativeShort)_mm512_maskz_cvtepi32_epi16(0xffff, (__m512i)bits);
+#else
+  return __builtin_convertvector(bits, NativeShort);
+#endif
+}
+
+// bfloat16 is the upper half of float32.
+ROCIT_INLINE NativeFloat Widen(Bfloat16, NativeShort bits) { return (NativeFloat)(ZeroExtend(bits) << 16); }
 
 // Exact for subnormals too, without touching a float32 subnormal: they are built by a subtraction of normal numbers.
 ROCIT_INLINE NativeFloat Widen(Float16, NativeShort half) {
-  const NativeBits bits = __builtin_convertvector(half, NativeBits);
+  const NativeBits bits = ZeroExtend(half);
   const NativeBits shifted = (bits & 0x7fffu) << 13;
   const NativeBits exponent = shifted & 0x0f800000u;
   const NativeBits normal = shifted + (112u << 23);
@@ -90,8 +105,7 @@ ROCIT_INLINE NativeShort Narrow(NativeFloat value) {
   const NativeBits bits = (NativeBits)value;
   const NativeBits rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
   const NativeBits nan = (bits >> 16) | 0x40u;
-  const NativeBits chosen = (bits & 0x7fffffffu) > 0x7f800000u ? nan : rounded;
-  return __builtin_convertvector(chosen, NativeShort);
+  return Truncate(value != value ? nan : rounded);
 }
 
 ROCIT_INLINE Floats Load(const float* from) {

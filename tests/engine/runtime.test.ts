@@ -5,7 +5,16 @@ import { hasKernel, startEngine, withoutKernels } from '../../src/engine/runtime
 it('TensorFlow runs with all kernels, and says what it is', async () => {
   const engine = await startEngine();
   expect(engine).toMatchObject({ backend: 'tensorflow', tensorflow: expect.stringMatching(/^2\.21\./) });
-  expect(engine.kernels).toEqual(['RocitAdamw', 'RocitReadTensor', 'RocitRmsNorm', 'RocitRmsNormGrad']);
+  expect(engine.kernels).toEqual([
+    'RocitAdamw',
+    'RocitEmbedding',
+    'RocitReadTensor',
+    'RocitRmsNorm',
+    'RocitRmsNormGrad',
+    'RocitRope',
+    'RocitSwiglu',
+    'RocitSwigluGrad',
+  ]);
   expect(engine.threads).toBeGreaterThanOrEqual(1);
   expect(await startEngine()).toEqual(engine);
 });

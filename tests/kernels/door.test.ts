@@ -81,7 +81,16 @@ beforeAll(() => writeFileSync(file, new Uint8Array(Float32Array.from([...values,
 describe.skipIf(!isBuilt)('the addon', () => {
   it('names its operations and the processor', () => {
     const addon = createRequire(import.meta.url)(inRepository('build/rocit_kernels.node'));
-    expect(addon.ops.toSorted()).toEqual(['RocitAdamw', 'RocitReadTensor', 'RocitRmsNorm', 'RocitRmsNormGrad']);
+    expect(addon.ops.toSorted()).toEqual([
+      'RocitAdamw',
+      'RocitEmbedding',
+      'RocitReadTensor',
+      'RocitRmsNorm',
+      'RocitRmsNormGrad',
+      'RocitRope',
+      'RocitSwiglu',
+      'RocitSwigluGrad',
+    ]);
     expect(['portable', 'avx2', 'avx512']).toContain(addon.simdPath());
     expect(addon.cpuFeatures()).toBeInstanceOf(Array);
     expect(addon.residentBytes()).toBeGreaterThan(1e6);
@@ -197,6 +206,10 @@ describe.skipIf(!isBuilt)('random arguments', () => {
     ['RocitRmsNorm', 3, { T: { type: 'float32' }, eps: { float: 1e-6 } }, 3],
     ['RocitRmsNormGrad', 5, { T: { type: 'float32' } }, 1],
     ['RocitAdamw', 5, { N: 1 }, 4],
+    ['RocitRope', 3, { T: { type: 'float32' }, head_dim: 2, interleaved: true, direction: 1 }, 1],
+    ['RocitSwiglu', 2, { T: { type: 'float32' } }, 1],
+    ['RocitSwigluGrad', 3, { T: { type: 'float32' } }, 2],
+    ['RocitEmbedding', 2, { T: { type: 'float32' } }, 1],
     [
       'RocitReadTensor',
       2,

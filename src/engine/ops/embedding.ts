@@ -1,6 +1,7 @@
 // Rows of the embedding table. The table is frozen, so there is no gradient.
 import * as p from '../primitives.ts';
-import { scope, type Tensor, tensor } from '../tensor.ts';
+import { hasKernel } from '../runtime.ts';
+import { run, scope, type Tensor, tensor } from '../tensor.ts';
 import { check, checkFloat, checkShapes } from './check.ts';
 
 /** ids (each in [0, V)) and weight [V, C] → [N, C]. */
@@ -9,5 +10,9 @@ export function embedding({ ids, weight }: { ids: Int32Array; weight: Tensor }):
   checkFloat('embedding', { weight });
   const wrong = ids.findIndex((id) => id < 0 || id >= V);
   check('embedding', wrong < 0, () => `expected ids in [0, ${V}), got ${ids[wrong]} at index ${wrong}`);
-  return scope(() => p.gather(weight, tensor(ids, [ids.length])));
+  return scope(() => {
+    const index = tensor(ids, [ids.length]);
+    if (!hasKernel('RocitEmbedding')) return p.gather(weight, index);
+    return run('RocitEmbedding', { T: { type: weight.dtype } }, [weight, index]);
+  });
 }

@@ -3,7 +3,8 @@
 // ChatGLM2. Backward is the inverse rotation. Angles, sines and products are float32.
 import { needsGradient, record } from '../autograd.ts';
 import * as p from '../primitives.ts';
-import { scope, type Tensor, tensor } from '../tensor.ts';
+import { hasKernel } from '../runtime.ts';
+import { run, scope, type Tensor, tensor } from '../tensor.ts';
 import { check, checkFloat, checkShapes } from './check.ts';
 
 export interface RopeArguments {
@@ -35,7 +36,20 @@ export function rope(args: RopeArguments): Tensor {
   return y;
 }
 
-function rotate(
+function rotate(x: Tensor, args: RopeArguments, direction: 1 | -1): Tensor {
+  return hasKernel('RocitRope') ? kernel(x, args, direction) : composition(x, args, direction);
+}
+
+function kernel(
+  x: Tensor,
+  { head_dim, position_ids, inv_freq, interleaved }: RopeArguments,
+  direction: 1 | -1,
+): Tensor {
+  const inputs = [x, tensor(position_ids, [position_ids.length]), tensor(inv_freq, [inv_freq.length])];
+  return run('RocitRope', { T: { type: x.dtype }, head_dim, interleaved, direction }, inputs);
+}
+
+function composition(
   x: Tensor,
   { head_dim, position_ids, inv_freq, interleaved }: RopeArguments,
   direction: 1 | -1,

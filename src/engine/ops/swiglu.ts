@@ -1,30 +1,45 @@
 // SwiGLU (Shazeer, arXiv 2002.05202): y = silu(gate) · up. Backward recomputes from gate and up.
 import { needsGradient, record } from '../autograd.ts';
 import * as p from '../primitives.ts';
-import { scope, type Tensor } from '../tensor.ts';
+import { hasKernel } from '../runtime.ts';
+import { run, runMany, scope, type Tensor } from '../tensor.ts';
 import { checkFloat, checkShapes } from './check.ts';
 
 /** gate, up [N, F] → [N, F]. */
 export function swiglu({ gate, up }: { gate: Tensor; up: Tensor }): Tensor {
   checkShapes('swiglu', { gate: [gate, 'N', 'F'], up: [up, 'N', 'F'] });
-  const dtype = checkFloat('swiglu', { gate, up });
-  const y = scope(() => {
-    const wide = p.cast(gate, 'float32');
-    return p.cast(p.mul(p.mul(wide, p.sigmoid(wide)), p.cast(up, 'float32')), dtype);
-  });
+  checkFloat('swiglu', { gate, up });
+  const compute = hasKernel('RocitSwiglu') ? forwardKernel : forwardComposition;
+  const y = scope(() => compute(gate, up));
   if (needsGradient(gate, up)) {
     record({
       inputs: [gate, up],
       outputs: [y],
       saved: [gate, up],
-      backward: ([dy]) => gradient(dy as Tensor, gate, up),
+      backward: ([dy]) => {
+        const gradient = hasKernel('RocitSwigluGrad') ? gradientKernel : gradientComposition;
+        return gradient(dy as Tensor, gate, up);
+      },
     });
   }
   return y;
 }
 
+function forwardKernel(gate: Tensor, up: Tensor): Tensor {
+  return run('RocitSwiglu', { T: { type: gate.dtype } }, [gate, up]);
+}
+
+function forwardComposition(gate: Tensor, up: Tensor): Tensor {
+  const wide = p.cast(gate, 'float32');
+  return p.cast(p.mul(p.mul(wide, p.sigmoid(wide)), p.cast(up, 'float32')), gate.dtype);
+}
+
+function gradientKernel(dy: Tensor, gate: Tensor, up: Tensor): Tensor[] {
+  return runMany('RocitSwigluGrad', { T: { type: dy.dtype } }, [dy, gate, up], 2);
+}
+
 // d silu(g) = σ(g) · (1 + g · (1 − σ(g)))
-function gradient(dy: Tensor, gate: Tensor, up: Tensor): Tensor[] {
+function gradientComposition(dy: Tensor, gate: Tensor, up: Tensor): Tensor[] {
   const [d, g, u] = [dy, gate, up].map((t) => p.cast(t, 'float32')) as [Tensor, Tensor, Tensor];
   const s = p.sigmoid(g);
   const silu = p.mul(g, s);

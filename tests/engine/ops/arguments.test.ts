@@ -26,7 +26,16 @@ import {
 beforeAll(async () => {
   const { backend, kernels } = await startEngine();
   expect(backend).toBe('tensorflow');
-  expect(kernels).toEqual(['RocitAdamw', 'RocitReadTensor', 'RocitRmsNorm', 'RocitRmsNormGrad']);
+  expect(kernels).toEqual([
+    'RocitAdamw',
+    'RocitEmbedding',
+    'RocitReadTensor',
+    'RocitRmsNorm',
+    'RocitRmsNormGrad',
+    'RocitRope',
+    'RocitSwiglu',
+    'RocitSwigluGrad',
+  ]);
 });
 afterAll(() => expect(liveTensors()).toBe(0));
 
@@ -213,6 +222,8 @@ describe('doors of the kernels', () => {
   const good = [0.1, 0.9, 0.999, 1e-8, 0, 1, 1, 0.1, 0.001];
   const four = (t: () => Tensor) => [t(), t(), t(), t()];
   const normed = { T, eps: { float: 1e-5 } };
+  const turned = (direction = 1) => ({ T, head_dim: 4, interleaved: false, direction });
+  const at = (...values: number[]) => tensor(ints(...values), [values.length]);
 
   it.each<[string, string, Attributes, () => Tensor[], number, RegExp]>([
     ['x of rank 1', 'RocitRmsNorm', normed, () => [zeros([4]), zeros([0]), zeros([4])], 3, /rank 2/],
@@ -268,6 +279,19 @@ describe('doors of the kernels', () => {
       4,
       /grads\[0\]/,
     ],
+    ['x of rank 3', 'RocitRope', turned(), () => [zeros([2, 4, 1]), at(0, 1), zeros([2])], 1, /rank 2/],
+    ['positions of other rows', 'RocitRope', turned(), () => [zeros([2, 8]), at(0), zeros([2])], 1, /position_ids/],
+    ['heads that do not fit', 'RocitRope', turned(), () => [zeros([2, 6]), at(0, 1), zeros([2])], 1, /head_dim 4.*6/],
+    ['too many frequencies', 'RocitRope', turned(), () => [zeros([2, 8]), at(0, 1), zeros([3])], 1, /6/],
+    ['frequencies of rank 2', 'RocitRope', turned(), () => [zeros([2, 8]), at(0, 1), zeros([2, 1])], 1, /inv_freq/],
+    ['another direction', 'RocitRope', turned(2), () => [zeros([2, 8]), at(0, 1), zeros([2])], 1, /direction.*2/],
+    ['gate of rank 1', 'RocitSwiglu', { T }, () => [zeros([4]), zeros([4])], 1, /rank 2/],
+    ['up of another shape', 'RocitSwiglu', { T }, () => [zeros([2, 3]), zeros([3, 2])], 1, /up/],
+    ['gate of another shape', 'RocitSwigluGrad', { T }, () => [zeros([2, 3]), zeros([2, 2]), zeros([2, 3])], 2, /gate/],
+    ['an id too large', 'RocitEmbedding', { T }, () => [zeros([5, 2]), at(0, 5)], 1, /\[0, 5\), got 5 at index 1/],
+    ['a negative id', 'RocitEmbedding', { T }, () => [zeros([5, 2]), at(-1)], 1, /got -1 at index 0/],
+    ['an empty table', 'RocitEmbedding', { T }, () => [zeros([0, 2]), at(0)], 1, /\[0, 0\)/],
+    ['a table of rank 1', 'RocitEmbedding', { T }, () => [zeros([5]), at(0)], 1, /weight/],
     ['an empty path', 'RocitReadTensor', readAttributes, () => [bytes(''), tensor(ints(0, 0), [2])], 1, /path/],
     ['a zero byte', 'RocitReadTensor', readAttributes, () => [bytes('/a\0b'), tensor(ints(0, 0), [2])], 1, /path/],
     ['one offset word', 'RocitReadTensor', readAttributes, () => [bytes('/a'), tensor(ints(0), [1])], 1, /offset/],

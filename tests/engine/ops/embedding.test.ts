@@ -2,4 +2,4 @@
 import { embeddingCases } from '../cases/embedding.ts';
 import { proveOp } from '../proof.ts';
 
-proveOp('embedding', embeddingCases, { kernels: [] });
+proveOp('embedding', embeddingCases, { kernels: ['RocitEmbedding'] });

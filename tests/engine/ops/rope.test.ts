@@ -2,4 +2,4 @@
 import { ropeCases } from '../cases/rope.ts';
 import { proveOp } from '../proof.ts';
 
-proveOp('rope', ropeCases, { kernels: [] });
+proveOp('rope', ropeCases, { kernels: ['RocitRope'] });

@@ -2,4 +2,4 @@
 import { swigluCases } from '../cases/swiglu.ts';
 import { proveOp } from '../proof.ts';
 
-proveOp('swiglu', swigluCases, { kernels: [] });
+proveOp('swiglu', swigluCases, { kernels: ['RocitSwiglu', 'RocitSwigluGrad'] });

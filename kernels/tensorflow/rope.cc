@@ -1,0 +1,78 @@
+// The door of rope: RocitRope. See include/rope.h.
+#include "rope.h"
+
+#include "door.h"
+
+namespace rocit {
+namespace {
+
+using tensorflow::OpKernel;
+using tensorflow::OpKernelConstruction;
+using tensorflow::OpKernelContext;
+using tensorflow::Tensor;
+using tensorflow::TensorShape;
+using tensorflow::shape_inference::InferenceContext;
+using tensorflow::shape_inference::ShapeHandle;
+
+REGISTER_OP("RocitRope")
+    .Input("x: T")                 // [N, heads * head_dim]
+    .Input("position_ids: int32")  // [N]
+    .Input("inv_freq: float")      // [rotary_dim / 2]
+    .Output("y: T")                // [N, heads * head_dim]
+    .Attr("T: {float, bfloat16}")
+    .Attr("head_dim: int >= 1")
+    .Attr("interleaved: bool")
+    .Attr("direction: int")  // 1, or -1: the inverse rotation
+    .SetShapeFn([](InferenceContext* c) {
+      ShapeHandle x;
+      TF_RETURN_IF_ERROR(c->WithRank(c->input(0), 2, &x));
+      c->set_output(0, x);
+      return absl::OkStatus();
+    });
+
+template <class T>
+class RopeOp : public OpKernel {
+ public:
+  explicit RopeOp(OpKernelConstruction* ctx) : OpKernel(ctx) {
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("head_dim", &head_dim_));
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("interleaved", &interleaved_));
+    OP_REQUIRES_OK(ctx, ctx->GetAttr("direction", &direction_));
+    OP_REQUIRES(ctx, head_dim_ >= 1, Refuse("RocitRope: expected head_dim >= 1, got ", head_dim_));
+    OP_REQUIRES(ctx, direction_ == 1 || direction_ == -1, Refuse("RocitRope: expected direction 1 or -1, got ", direction_));
+  }
+
+  void Compute(OpKernelContext* ctx) override {
+    const Tensor& x = ctx->input(0);
+    const Tensor& position_ids = ctx->input(1);
+    const Tensor& inv_freq = ctx->input(2);
+    OP_REQUIRES_OK(ctx, CheckRank("RocitRope", "x", x, 2));
+    const int64_t rows = x.dim_size(0), width = x.dim_size(1);
+    OP_REQUIRES(ctx, width % head_dim_ == 0,
+                Refuse("RocitRope: expected head_dim ", head_dim_, " to divide the width of x, got ", width));
+    OP_REQUIRES_OK(ctx, CheckShape("RocitRope", "position_ids", position_ids, TensorShape({rows})));
+    OP_REQUIRES_OK(ctx, CheckRank("RocitRope", "inv_freq", inv_freq, 1));
+    const int64_t rotary_dim = 2 * inv_freq.dim_size(0);
+    OP_REQUIRES(ctx, rotary_dim <= head_dim_,
+                Refuse("RocitRope: expected at most ", head_dim_, " rotated channels, got ", rotary_dim));
+    Tensor* y = nullptr;
+    OP_REQUIRES_OK(ctx, ctx->allocate_output(0, x.shape(), &y));
+    const RocitRopeArgs args = {DtypeOf<T>(), rows, width / head_dim_, head_dim_, rotary_dim, width, width, interleaved_,
+                                static_cast<int>(direction_), x.data(), position_ids.flat<int32_t>().data(),
+                                inv_freq.flat<float>().data(), y->data()};
+    const RocitParallel parallel = MakeParallel(ctx);
+    rocit_rope(&args, &parallel);
+  }
+
+ private:
+  int64_t head_dim_, direction_;
+  bool interleaved_;
+};
+
+#define ROCIT_REGISTER(T) \
+  REGISTER_KERNEL_BUILDER(Name("RocitRope").Device(tensorflow::DEVICE_CPU).TypeConstraint<T>("T"), RopeOp<T>)
+ROCIT_REGISTER(float);
+ROCIT_REGISTER(tensorflow::bfloat16);
+#undef ROCIT_REGISTER
+
+}  // namespace
+}  // namespace rocit
