@@ -12,7 +12,14 @@
 
 namespace {
 
-constexpr const char* kNames[] = {"portable", "avx2", "avx512"};
+constexpr const char* kNames[] = {"portable", "avx2", "avx512", "avx512_bf16"};
+
+#if defined(__x86_64__)
+bool HasBfloat16Products() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) && ((a >> 5) & 1);
+}
+#endif
 
 RocitPath BestPath() {
 #if defined(__x86_64__)
@@ -20,7 +27,7 @@ RocitPath BestPath() {
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
-    return ROCIT_AVX512;
+    return HasBfloat16Products() ? ROCIT_AVX512_BF16 : ROCIT_AVX512;
   }
   if (avx2) return ROCIT_AVX2;
 #endif
@@ -58,7 +65,7 @@ std::string Features() {
     add((d >> 22) & 1, "amx_bf16");
     add((d >> 24) & 1, "amx_tile");
   }
-  if (best >= ROCIT_AVX512 && __get_cpuid_count(7, 1, &a, &b, &c, &d)) add((a >> 5) & 1, "avx512_bf16");
+  add(best >= ROCIT_AVX512_BF16, "avx512_bf16");
 #endif
   return text;
 }

@@ -14,6 +14,8 @@ it('TensorFlow runs with all kernels, and says what it is', async () => {
     'RocitRope',
     'RocitSwiglu',
     'RocitSwigluGrad',
+    'RocitTreeAttention',
+    'RocitTreeAttentionGrad',
   ]);
   expect(engine.threads).toBeGreaterThanOrEqual(1);
   expect(await startEngine()).toEqual(engine);

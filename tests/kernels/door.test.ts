@@ -90,8 +90,10 @@ describe.skipIf(!isBuilt)('the addon', () => {
       'RocitRope',
       'RocitSwiglu',
       'RocitSwigluGrad',
+      'RocitTreeAttention',
+      'RocitTreeAttentionGrad',
     ]);
-    expect(['portable', 'avx2', 'avx512']).toContain(addon.simdPath());
+    expect(['portable', 'avx2', 'avx512', 'avx512_bf16']).toContain(addon.simdPath());
     expect(addon.cpuFeatures()).toBeInstanceOf(Array);
     expect(addon.residentBytes()).toBeGreaterThan(1e6);
   });

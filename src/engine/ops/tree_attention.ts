@@ -2,8 +2,10 @@
 // bounds, FlashMask, arXiv 2410.01359). Ordinary packing is the case where subtree_end is the end of each sequence.
 // Softmax is float32. The output and one log-sum-exp a row are saved; backward recomputes the probabilities.
 import { needsGradient, record } from '../autograd.ts';
+import type { Attributes } from '../backend.ts';
 import * as p from '../primitives.ts';
-import { scope, type Tensor, tensor } from '../tensor.ts';
+import { hasKernel } from '../runtime.ts';
+import { runMany, scope, type Tensor, tensor } from '../tensor.ts';
 import { check, checkFloat, checkShapes } from './check.ts';
 
 export interface TreeAttentionArguments {
@@ -34,18 +36,47 @@ interface Segment {
 export function treeAttention(args: TreeAttentionArguments): Tensor {
   const { q, k, v } = args;
   checkArguments(args);
-  const segments = splitAtRoots(args.subtree_end, args.query_start);
-  const { out, lse } = scope(() => forward(args, segments));
+  const { out, saved, backward } = scope(() => (isForKernel(args) ? forwardKernel(args) : forwardComposition(args)));
   if (needsGradient(q, k, v)) {
     check('tree_attention', args.query_start === 0, () => 'expected query_start 0 where gradients are needed');
     record({
       inputs: [q, k, v],
       outputs: [out],
-      saved: [q, k, v, out, ...lse],
-      backward: ([dout]) => backward(args, segments, { dout: dout as Tensor, out, lse }),
+      saved: [q, k, v, out, ...saved],
+      backward: ([dout]) => backward(dout as Tensor),
     });
   }
   return out;
+}
+
+interface Forward {
+  out: Tensor;
+  /** What backward reads beside the arguments and `out`. */
+  saved: Tensor[];
+  /** Gradients of q, k and v. */
+  backward: (dout: Tensor) => Tensor[];
+}
+
+function isForKernel({ q }: TreeAttentionArguments): boolean {
+  return hasKernel('RocitTreeAttention') && hasKernel('RocitTreeAttentionGrad') && (q.shape[1] as number) > 0;
+}
+
+function forwardKernel(args: TreeAttentionArguments): Forward {
+  const { q, k, v, num_heads, num_key_value_heads, scale } = args;
+  const attributes: Attributes = { T: { type: q.dtype }, num_heads, num_key_value_heads, scale: { float: scale } };
+  const subtree_end = tensor(args.subtree_end, [args.subtree_end.length]);
+  const query_start = tensor(Int32Array.of(args.query_start), []);
+  const inputs = [q, k, v, subtree_end, query_start];
+  const [out, lse] = runMany('RocitTreeAttention', attributes, inputs, 2) as [Tensor, Tensor];
+  const backward = (dout: Tensor) =>
+    runMany('RocitTreeAttentionGrad', attributes, [dout, q, k, v, out, lse, subtree_end, query_start], 3);
+  return { out, saved: [lse, subtree_end, query_start], backward };
+}
+
+function forwardComposition(args: TreeAttentionArguments): Forward {
+  const segments = splitAtRoots(args.subtree_end, args.query_start);
+  const { out, lse } = forward(args, segments);
+  return { out, saved: lse, backward: (dout) => backward(args, segments, { dout, out, lse }) };
 }
 
 function checkArguments({

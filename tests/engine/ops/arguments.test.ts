@@ -35,6 +35,8 @@ beforeAll(async () => {
     'RocitRope',
     'RocitSwiglu',
     'RocitSwigluGrad',
+    'RocitTreeAttention',
+    'RocitTreeAttentionGrad',
   ]);
 });
 afterAll(() => expect(liveTensors()).toBe(0));

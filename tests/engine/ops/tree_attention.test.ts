@@ -2,4 +2,4 @@
 import { treeAttentionCases } from '../cases/tree_attention.ts';
 import { proveOp } from '../proof.ts';
 
-proveOp('tree_attention', treeAttentionCases, { kernels: [] });
+proveOp('tree_attention', treeAttentionCases, { kernels: ['RocitTreeAttention', 'RocitTreeAttentionGrad'] });

@@ -1,0 +1,167 @@
+// Forward of tree_attention for one vector path: a tile of rows meets its visible keys, some at a time, with a running
+// maximum and sum a row (online softmax). Scores are kept transposed [keys, rows], so that maxima and sums are lane by lane.
+
+#include "tile_product.h"
+#include "tree_attention_tiles.h"
+
+// Up to kTileKeys keys that some row of a tile sees.
+struct VisibleKeys {
+  int64_t count, last_end;  // the largest bound
+  bool are_full;            // every row sees all of them
+  int32_t key[kTileKeys];
+  uint32_t span[kTileKeys];  // the key is seen from itself on, by so many tokens
+};
+
+// Collects keys from *at on that tokens [first, last] see. Bounds nest: below a key that ended, all keys have.
+inline void CollectKeys(const int32_t* subtree_end, int64_t first, int64_t last, int64_t* at, VisibleKeys* keys) {
+  keys->count = 0;
+  keys->last_end = 0;
+  keys->are_full = true;
+  while (keys->count < kTileKeys && *at <= last) {
+    const int64_t key = *at, end = subtree_end[key];
+    if (end <= first) {
+      *at = end;
+      continue;
+    }
+    keys->key[keys->count] = static_cast<int32_t>(key);
+    keys->span[keys->count] = static_cast<uint32_t>(end - key);
+    keys->last_end = std::max(keys->last_end, end);
+    keys->are_full = keys->are_full && key <= first && end > last;
+    keys->count += 1;
+    *at += 1;
+  }
+}
+
+struct ForwardTile {
+  int64_t rows, begin, end;    // lanes [begin, end), multiples of kLanes, see some of the keys at hand
+  uint32_t token[kTileRows];   // of each lane; behind the rows ~0, which sees nothing
+  float *top, *sum, *factor;   // running maximum of scores times log2(e), sum of 2^(score - maximum), what to scale by
+  float *q, *k, *v;            // [depth of D, rows], [keys, depth of D], [depth of keys, D]
+  float *scores, *weights;     // [keys, rows], [depth of keys, rows]
+  float* out;                  // [rows, D]
+  int64_t head_stride;
+};
+
+// The lanes of the tokens from the first key on and below the last bound.
+inline void FindLanes(const VisibleKeys& keys, ForwardTile* t) {
+  int64_t begin = 0, end = t->rows;
+  while (begin < end && t->token[begin] < static_cast<uint32_t>(keys.key[0])) ++begin;
+  while (end > begin && t->token[end - 1] >= static_cast<uint32_t>(keys.last_end)) --end;
+  t->begin = begin / kLanes * kLanes;
+  t->end = Padded(end);
+}
+
+// Scores to weights relative to the running maximum, which moves up; earlier sums are scaled down to it.
+template <class E, bool kIsMasked>
+ROCIT_INLINE void WeighLanes(ForwardTile* t, const VisibleKeys& keys, float scale, int64_t lane) {
+  const Floats hidden = Broadcast(-__builtin_inff()), factor = Broadcast(scale);
+  const Words tokens = LoadWords(t->token + lane);
+  const Floats before = Load(t->top + lane);
+  Floats top = before;
+  for (int64_t j = 0; j < keys.count; ++j) {
+    float* at = t->scores + j * kRowStride + lane;
+    Floats score = Load(at) * factor;
+    if (kIsMasked) score = WhereWithin(tokens, BroadcastWord(keys.key[j]), BroadcastWord(keys.span[j]), score, hidden);
+    Store(at, score);
+    top = Max(score, top);
+  }
+  // Rows that saw nothing so far: any finite maximum makes their weights zero.
+  const Floats base = Max(top, Broadcast(-3e38f));
+  Floats sum = {};
+  for (int64_t j = 0; j < keys.count; ++j) {
+    const Floats weight = Exp2(Load(t->scores + j * kRowStride + lane) - base);
+    sum = sum + weight;
+    E::StoreColumns(t->weights, j, kRowStride, lane, weight);
+  }
+  const Floats down = Exp2(before - base);
+  Store(t->top + lane, top);
+  Store(t->factor + lane, down);
+  Store(t->sum + lane, MultiplyAdd(Load(t->sum + lane), down, sum));
+}
+
+template <class E>
+void AddKeys(ForwardTile* t, const VisibleKeys& keys, const RocitTreeAttentionInputs& in) {
+  const int64_t stride = t->head_stride, begin = t->begin, rows = std::min(t->end, t->rows) - begin;
+  Multiply<typename E::Word, Neighbours::kDepth>({keys.count, t->end - begin, E::Depth(in.head_dim), t->k, stride,
+                                                  t->q + begin, kRowStride, t->scores + begin, kRowStride, false});
+  const float scale = in.scale * kLog2E;
+  for (int64_t lane = begin; lane < t->end; lane += kLanes) {
+    if (keys.are_full) {
+      WeighLanes<E, false>(t, keys, scale, lane);
+    } else {
+      WeighLanes<E, true>(t, keys, scale, lane);
+    }
+  }
+  for (int64_t r = begin; r < begin + rows; ++r) {
+    if (t->factor[r] == 1.0f) continue;
+    float* row = t->out + r * stride;
+    for (int64_t d = 0; d < stride; d += kLanes) Store(row + d, Load(row + d) * Broadcast(t->factor[r]));
+  }
+  Multiply<typename E::Word, Neighbours::kRows>({rows, stride, E::Depth(keys.count), t->weights + begin, kRowStride, t->v,
+                                                 stride, t->out + begin * stride, stride, true});
+}
+
+inline void TakeTile(Scratch* scratch, int64_t head_dim, ForwardTile* t) {
+  t->head_stride = Padded(head_dim);
+  for (float** piece : {&t->top, &t->sum, &t->factor}) *piece = scratch->Take(kTileRows);
+  for (float** piece : {&t->scores, &t->weights}) *piece = scratch->Take(kRowStride * kTileKeys);
+  for (float** piece : {&t->k, &t->v}) *piece = scratch->Take(kTileKeys * t->head_stride);
+  for (float** piece : {&t->q, &t->out}) *piece = scratch->Take(kRowStride * t->head_stride);
+}
+
+template <class E, class T>
+void LoadRows(const RocitTreeAttentionInputs& in, const AttentionRows& rows, int64_t first, ForwardTile* t) {
+  for (int64_t r = 0; r < kTileRows; ++r) {
+    t->top[r] = -__builtin_inff();
+    t->sum[r] = 0;
+    t->token[r] = r < t->rows ? static_cast<uint32_t>(in.query_start + rows.Query(first + r)) : ~0u;
+    if (r >= t->rows) continue;
+    // As depth in `out`, which is not needed yet.
+    const T* q = static_cast<const T*>(in.q) + rows.Index(first + r) * in.head_dim;
+    E::CopyRow(q, in.head_dim, t->out + r * t->head_stride);
+  }
+  Transpose(t->out, t->head_stride, t->rows, E::Depth(in.head_dim), t->q, kRowStride);
+  std::memset(t->out, 0, t->rows * t->head_stride * sizeof(float));
+}
+
+template <class E, class T>
+void AttendTile(const RocitTreeAttentionArgs& args, int64_t key_head, int64_t tile, Scratch* scratch) {
+  const RocitTreeAttentionInputs& in = args.in;
+  const AttentionRows rows(in, key_head);
+  const int64_t first = tile * kTileRows, D = in.head_dim;
+  ForwardTile t;
+  t.rows = std::min(kTileRows, rows.count - first);
+  TakeTile(scratch, D, &t);
+  LoadRows<E, T>(in, rows, first, &t);
+  VisibleKeys keys;
+  for (int64_t at = 0;;) {
+    CollectKeys(in.subtree_end, t.token[0], t.token[t.rows - 1], &at, &keys);
+    if (keys.count == 0) break;
+    for (int64_t j = 0; j < keys.count; ++j) {
+      const int64_t offset = rows.KeyOffset(keys.key[j]);
+      E::CopyRow(static_cast<const T*>(in.k) + offset, D, t.k + j * t.head_stride);
+      E::PackRow(static_cast<const T*>(in.v) + offset, j, D, t.v, t.head_stride);
+    }
+    FindLanes(keys, &t);
+    AddKeys<E>(&t, keys, in);
+  }
+  for (int64_t r = 0; r < t.rows; ++r) {
+    const int64_t index = rows.Index(first + r);
+    args.lse[index] = t.top[r] * kLn2 + std::log(t.sum[r]);
+    const Floats factor = Broadcast(1.0f / t.sum[r]);
+    T* to = static_cast<T*>(args.out) + index * D;
+    for (int64_t d = 0; d < D; d += kLanes) StorePart(to, Load(t.out + r * t.head_stride + d) * factor, d, D);
+  }
+}
+
+inline void AttendAnyTile(const RocitTreeAttentionArgs& args, int64_t key_head, int64_t tile, Scratch* scratch) {
+  if (args.in.dtype == ROCIT_FLOAT32) {
+    AttendTile<Widened<float>, float>(args, key_head, tile, scratch);
+  } else {
+#if ROCIT_PAIRS
+    AttendTile<Paired, Bfloat16>(args, key_head, tile, scratch);
+#else
+    AttendTile<Widened<Bfloat16>, Bfloat16>(args, key_head, tile, scratch);
+#endif
+  }
+}
