@@ -77,12 +77,19 @@ const registerTrain: Register = (cli) => {
           describe: 'Print config, steps, memory and time, no more',
         })
         .option('json', { type: 'boolean', default: false, describe: 'Print one JSON object at the end' })
+        .option('profile', { type: 'string', describe: 'Write a Chrome trace here, one bar an operation' })
         .conflicts('resume', 'overwrite')
         .example('$0 train configs/sample_smollm2.yaml', 'a run as the file says')
         .example('$0 train configs/tiny.yaml lora.r=8 training.seed=1', 'with other settings'),
-    async ({ config, overrides, resume, overwrite, 'dry-run': dryRun, json }) => {
+    async ({ config, overrides, resume, overwrite, 'dry-run': dryRun, json, profile }) => {
       const [{ loadConfig }, { trainCommand }] = await Promise.all([import('../config/load.ts'), import('./train.ts')]);
-      const options = { resume: resume ?? false, overwrite: overwrite ?? false, dryRun, json };
+      const options = {
+        resume: resume ?? false,
+        overwrite: overwrite ?? false,
+        dryRun,
+        json,
+        profile: profile ?? null,
+      };
       await trainCommand(loadConfig(config, overrides), options);
     },
   );

@@ -1,8 +1,10 @@
 // `rocit train <config>`: trains, resumes or, with --dry-run, says what a run would be.
 import type { LoadedConfig } from '../config/load.ts';
 import { seconds } from '../core/clock.ts';
+import { UserError } from '../core/errors.ts';
 import { log } from '../core/log.ts';
 import type { PrepareProgress } from '../data/prepare_options.ts';
+import { openProfile, type Profile } from '../engine/profile.ts';
 import { type DryRun, dryRun } from '../training/dry_run.ts';
 import type { StepMetrics } from '../training/metrics.ts';
 import { type TrainEvents, train } from '../training/train.ts';
@@ -13,24 +15,47 @@ export interface TrainOptions {
   overwrite: boolean;
   dryRun: boolean;
   json: boolean;
+  /** File for a trace of all operations, or null. */
+  profile: string | null;
 }
 
 /** Prints the run folder on stdout (a JSON summary with `json`); steps, evaluations and the bar go to stderr. */
 export async function trainCommand(loaded: LoadedConfig, options: TrainOptions): Promise<void> {
-  if (options.dryRun) return await showDryRun(loaded, options.json);
+  if (options.dryRun) return await showDryRun(loaded, options);
   log.info(loaded.text.trimEnd());
   const screen = createScreen();
+  const profile = options.profile === null ? null : openProfile(options.profile);
   try {
-    const summary = await train(loaded, options, screen.events);
+    const summary = await train(loaded, options, profile === null ? screen.events : profiled(screen.events, profile));
     const text = options.json ? JSON.stringify(summary) : summary.folder;
     screen.close();
     process.stdout.write(`${text}\n`);
   } finally {
     screen.close();
+    if (profile !== null) log.info(profileLine(options.profile as string, profile.close()));
   }
 }
 
-async function showDryRun({ config, text }: LoadedConfig, json: boolean): Promise<void> {
+/** Adds a bar a step to the profile. */
+function profiled(events: TrainEvents, profile: Profile): TrainEvents {
+  const onStep = (metrics: StepMetrics) => {
+    const now = seconds();
+    profile.step(`step ${metrics.step}`, now - metrics.step_seconds, now);
+    events.onStep(metrics);
+  };
+  return { ...events, onStep };
+}
+
+function profileLine(path: string, share: number | null): string {
+  return share === null
+    ? `${path}: profile`
+    : `${path}: profile; ${(100 * share).toFixed(1)} % of the steps' time in operations`;
+}
+
+async function showDryRun({ config, text }: LoadedConfig, { json, profile }: TrainOptions): Promise<void> {
+  if (profile !== null) {
+    throw new UserError('command line: expected a run for --profile, got --dry-run; leave one of them out.');
+  }
   const bar = startBar('preparing');
   const result = await dryRun(config, onPrepare(bar)).finally(() => bar.stop());
   if (json) process.stdout.write(`${JSON.stringify({ config, ...result })}\n`);

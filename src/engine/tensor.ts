@@ -1,5 +1,6 @@
 // Tensor: a handle to device memory with a shape and a dtype; and scopes, which free what was made inside them.
 // Memory is counted by reference: the scope a tensor was made in holds one, the tape one for each saved tensor.
+import { seconds } from '../core/clock.ts';
 import { type Attributes, BYTES, type DType, type HostArray } from './backend.ts';
 import { backend } from './runtime.ts';
 
@@ -85,9 +86,38 @@ export function readFloats(t: Tensor): Float32Array {
   return values;
 }
 
+/** An operation that was run; times as `seconds()` has them. */
+export interface RunOperation {
+  name: string;
+  inputs: readonly Tensor[];
+  outputs: readonly Tensor[];
+  start: number;
+  end: number;
+}
+
+let observer: ((operation: RunOperation) => void) | null = null;
+
+/** Hands every operation to `next` once it has run; null ends that. */
+export function observeOperations(next: typeof observer): void {
+  observer = next;
+}
+
 /** Runs one operation of the backend. Its error comes back with the operation's name and the shapes. */
 export function runMany(name: string, attributes: Attributes, inputs: readonly Tensor[], numOutputs: number): Tensor[] {
   const handles = inputs.map((t) => t.handle);
+  const start = observer === null ? 0 : seconds();
+  const outputs = execute(name, attributes, inputs, handles, numOutputs);
+  observer?.({ name, inputs, outputs, start, end: seconds() });
+  return outputs;
+}
+
+function execute(
+  name: string,
+  attributes: Attributes,
+  inputs: readonly Tensor[],
+  handles: readonly number[],
+  numOutputs: number,
+): Tensor[] {
   try {
     return backend()
       .execute(name, attributes, handles, numOutputs)

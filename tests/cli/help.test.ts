@@ -10,7 +10,7 @@ const FROZEN_FLAGS: Record<string, string[]> = {
   prepare: ['--show'],
   schema: [],
   score: ['--adapter'],
-  train: ['--dry-run', '--json', '--overwrite', '--resume'],
+  train: ['--dry-run', '--json', '--overwrite', '--profile', '--resume'],
 };
 
 describe('rocit --help', () => {

@@ -180,6 +180,28 @@ describe('rocit train', () => {
   });
 });
 
+describe('rocit train --profile', () => {
+  const run = tinyRun({ training: { max_steps: 2 } });
+
+  it('trains as without and writes a trace of every step and operation', async () => {
+    const { code, stderr } = await run.train(['--profile', 'trace.json']);
+    expect(code).toBe(0);
+    expect(stderr).toMatch(/\ntrace\.json: profile; \d+\.\d % of the steps' time in operations\n$/);
+    const events = JSON.parse(readFileSync(run.at('trace.json'), 'utf8')) as { name: string; cat?: string }[];
+    expect(events.filter(({ cat }) => cat === 'steps').map(({ name }) => name)).toEqual(['step 1', 'step 2']);
+    expect(events.filter(({ cat }) => cat === 'operations').length).toBeGreaterThan(100);
+    const profiled = stateOf(run.at('run'));
+    expect((await run.train(['--overwrite'])).code).toBe(0);
+    expect(stateOf(run.at('run'))).toEqual(profiled);
+  });
+
+  it('needs a run', async () => {
+    const { code, stderr } = await run.train(['--profile', 'trace.json', '--dry-run']);
+    expect(code).toBe(2);
+    expect(stderr).toBe('command line: expected a run for --profile, got --dry-run; leave one of them out.\n');
+  });
+});
+
 describe('rocit train --dry-run', () => {
   const run = tinyRun();
 
