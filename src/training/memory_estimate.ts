@@ -1,5 +1,6 @@
 // What a run needs of the device's memory, counted from shapes: for `--dry-run`.
 import { BYTES } from '../engine/backend.ts';
+import { linearCrossEntropyBytes } from '../engine/ops/linear_cross_entropy.ts';
 import { liveBytes } from '../engine/tensor.ts';
 import type { CausalLM } from '../models/causal_lm.ts';
 import { loraParameters } from '../nn/lora.ts';
@@ -11,16 +12,11 @@ export interface MemoryEstimate {
   adapters: number;
   /** Bytes of activations kept for the backward of the largest pack, and of one block at work. */
   activations: number;
-  /** Bytes of the logits of one chunk and what is made of them. */
+  /** Bytes that the output head and the loss take while they run. */
   head: number;
   /** Bytes of the process itself: Node, TensorFlow, prepared data. */
   process: number;
 }
-
-const FLOAT = 4;
-/** Copies of one head chunk (at most 64 MB of logits) alive at once. */
-const HEAD_COPIES = 5;
-const HEAD_CHUNK_BYTES = FLOAT * 2 ** 24;
 
 export function estimateMemory(model: CausalLM, maxTokens: number, recompute: 'none' | 'block'): MemoryEstimate {
   const weights = model.weights.reduce((sum, t) => sum + t.bytes, 0);
@@ -28,13 +24,13 @@ export function estimateMemory(model: CausalLM, maxTokens: number, recompute: 'n
   const width = BYTES[model.headWeight.dtype];
   const perBlock = maxTokens * blockElements(model) * width;
   const blocks = model.num_hidden_layers;
-  const [vocabulary = 0, hidden = 0] = model.headWeight.shape;
+  const [, hidden = 0] = model.headWeight.shape;
   const stream = maxTokens * hidden * width * blocks * 2;
   return {
     weights,
     adapters,
     activations: recompute === 'block' ? stream + 2 * perBlock : perBlock * (blocks + 1),
-    head: HEAD_COPIES * Math.min(HEAD_CHUNK_BYTES, maxTokens * vocabulary * FLOAT),
+    head: linearCrossEntropyBytes(maxTokens, model.headWeight),
     process: Math.max(0, process.memoryUsage().rss - liveBytes()),
   };
 }

@@ -8,6 +8,9 @@ it('TensorFlow runs with all kernels, and says what it is', async () => {
   expect(engine.kernels).toEqual([
     'RocitAdamw',
     'RocitEmbedding',
+    'RocitLinearCrossEntropy',
+    'RocitLoraLinear',
+    'RocitLoraLinearGrad',
     'RocitReadTensor',
     'RocitRmsNorm',
     'RocitRmsNormGrad',

@@ -84,6 +84,9 @@ describe.skipIf(!isBuilt)('the addon', () => {
     expect(addon.ops.toSorted()).toEqual([
       'RocitAdamw',
       'RocitEmbedding',
+      'RocitLinearCrossEntropy',
+      'RocitLoraLinear',
+      'RocitLoraLinearGrad',
       'RocitReadTensor',
       'RocitRmsNorm',
       'RocitRmsNormGrad',

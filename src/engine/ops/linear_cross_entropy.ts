@@ -2,8 +2,10 @@
 // Only rows with edges reach the head, in chunks, so that the logits are never stored whole. The head is frozen:
 // forward makes the input gradient at once. Softmax is float32.
 import { needsGradient, record } from '../autograd.ts';
+import { BYTES } from '../backend.ts';
 import * as p from '../primitives.ts';
-import { scope, type Tensor, tensor } from '../tensor.ts';
+import { hasKernel } from '../runtime.ts';
+import { runMany, scope, type Tensor, tensor } from '../tensor.ts';
 import { check, checkFloat, checkShapes } from './check.ts';
 
 /** Float32 logits of one chunk, in elements: 64 MB. */
@@ -27,6 +29,7 @@ export function linearCrossEntropy(args: LinearCrossEntropyArguments): { loss: T
   const { x, weight } = args;
   checkArguments(args);
   const wanted = needsGradient(x);
+  const compute = hasKernel('RocitLinearCrossEntropy') ? kernel : composition;
   const { loss, edge_losses, dx } = scope(() => compute(args, wanted));
   if (dx !== null) {
     record({
@@ -37,6 +40,21 @@ export function linearCrossEntropy(args: LinearCrossEntropyArguments): { loss: T
     });
   }
   return { loss, edge_losses };
+}
+
+/** Copies of a chunk's logits that the composition holds at once. */
+const CHUNK_COPIES = 5;
+/** How the kernel cuts its work: rows of a piece, least words of a piece, pieces (kernels/cpu/linear_cross_entropy.cc). */
+const [PIECE_ROWS, PIECE_WORDS, PIECES] = [504, 384, 16];
+
+/** About the bytes that the operation takes while it computes `rows` rows with edges and their gradient. */
+export function linearCrossEntropyBytes(rows: number, { shape, dtype }: Tensor): number {
+  const [V = 0, C = 0] = shape;
+  if (!hasKernel('RocitLinearCrossEntropy')) {
+    return CHUNK_COPIES * BYTES.float32 * Math.min(CHUNK_ELEMENTS, rows * V);
+  }
+  const parts = Math.ceil(Math.min(PIECES / Math.ceil(rows / PIECE_ROWS), V / PIECE_WORDS));
+  return rows * C * (2 * BYTES[dtype] + parts * BYTES.float32);
 }
 
 function checkArguments({ x, weight, edge_rows, edge_targets, edge_weights }: LinearCrossEntropyArguments): void {
@@ -63,7 +81,20 @@ interface Result {
   dx: Tensor | null;
 }
 
-function compute(args: LinearCrossEntropyArguments, wanted: boolean): Result {
+function kernel(args: LinearCrossEntropyArguments, wanted: boolean): Result {
+  const { x, weight, edge_rows, edge_targets, edge_weights } = args;
+  const E = edge_rows.length;
+  const edges = [tensor(edge_rows, [E]), tensor(edge_targets, [E]), tensor(edge_weights, [E])];
+  const attributes = { T: { type: x.dtype }, wants_dx: wanted };
+  const [loss, edge_losses, dx] = runMany('RocitLinearCrossEntropy', attributes, [x, weight, ...edges], 3) as [
+    Tensor,
+    Tensor,
+    Tensor,
+  ];
+  return { loss, edge_losses, dx: wanted ? dx : null };
+}
+
+function composition(args: LinearCrossEntropyArguments, wanted: boolean): Result {
   const { x, edge_rows, edge_weights } = args;
   const order = edgesByRow(edge_rows);
   if (order.length === 0) {

@@ -3,8 +3,12 @@
 // As PEFT does, the adapter computes in float32 over a bfloat16 base. BA and dW are never formed.
 import { needsGradient, record } from '../autograd.ts';
 import * as p from '../primitives.ts';
-import { scope, type Tensor } from '../tensor.ts';
+import { hasKernel } from '../runtime.ts';
+import { runMany, scope, type Tensor, tensor } from '../tensor.ts';
 import { check, checkFloat, checkShapes } from './check.ts';
+
+/** What RocitLoraLinear takes at once. */
+const MOST_PROJECTIONS = 8;
 
 export interface LoraWeights {
   /** [R, in] float32, trainable. */
@@ -30,6 +34,7 @@ export interface Projection {
 /** x [N, in] → [N, out] for each projection. */
 export function loraLinear(x: Tensor, projections: readonly Projection[]): Tensor[] {
   for (const projection of projections) checkProjection(x, projection);
+  if (hasKernel('RocitLoraLinear')) return kernel(x, projections);
   return projections.map((projection) => project(x, projection));
 }
 
@@ -101,4 +106,84 @@ function adapterInput(x: Tensor, lora: LoraWeights): Tensor {
 function keepMask(x: Tensor, { dropout, seed }: LoraWeights): Tensor {
   const kept = p.greaterEqual(p.uniform(seed, x.shape), p.fill(dropout, [], 'float32'));
   return p.mul(p.cast(kept, 'float32'), 1 / (1 - dropout));
+}
+
+function kernel(x: Tensor, projections: readonly Projection[]): Tensor[] {
+  const groups = Array.from({ length: Math.ceil(projections.length / MOST_PROJECTIONS) }, (_, i) =>
+    projections.slice(i * MOST_PROJECTIONS, (i + 1) * MOST_PROJECTIONS),
+  );
+  return groups.flatMap((group) => projectTogether(x, group));
+}
+
+function projectTogether(x: Tensor, projections: readonly Projection[]): Tensor[] {
+  const P = projections.length;
+  const { y, z } = scope(() => {
+    const outputs = runMany('RocitLoraLinear', { T: { type: x.dtype }, P }, forwardInputs(x, projections), P + 1);
+    return { y: outputs.slice(0, P), z: outputs[P] as Tensor };
+  });
+  const isTaped = projections.map(({ lora }) => needsGradient(x, lora?.A ?? null, lora?.B ?? null));
+  const adapters = projections.flatMap(({ lora }) => (lora === null ? [] : [lora.A, lora.B]));
+  record({
+    inputs: [x, ...adapters],
+    outputs: y.filter((_, p) => isTaped[p]),
+    saved: [x, z, ...projections.map(({ weight }) => weight), ...adapters],
+    backward: (incoming) => {
+      const arrived = incoming.values();
+      const dy = isTaped.map((taped) => (taped ? (arrived.next().value ?? null) : null));
+      return kernelGradients(x, z, projections, dy);
+    },
+  });
+  return y;
+}
+
+function forwardInputs(x: Tensor, projections: readonly Projection[]): Tensor[] {
+  const none = tensor(new Float32Array(0), [0], x.dtype);
+  return [
+    x,
+    ...projections.map(({ weight }) => weight),
+    ...projections.map(({ bias }) => bias ?? none),
+    ...adapterInputs(projections),
+    ...settings(projections),
+  ];
+}
+
+function adapterInputs(projections: readonly Projection[]): Tensor[] {
+  const none = tensor(new Float32Array(0), [0]);
+  return [...projections.map(({ lora }) => lora?.A ?? none), ...projections.map(({ lora }) => lora?.B ?? none)];
+}
+
+function settings(projections: readonly Projection[]): Tensor[] {
+  const P = projections.length;
+  const values = projections.flatMap(({ lora }) => [lora?.scaling ?? 0, lora?.dropout ?? 0]);
+  const seeds = projections.map(({ lora }) => lora?.seed ?? 0);
+  return [
+    tensor(Float32Array.from(values), [P, 2]),
+    tensor(
+      Int32Array.from(seeds, (seed) => seed | 0),
+      [P],
+    ),
+  ];
+}
+
+/** Of x, then of A and B of every adapter. */
+function kernelGradients(
+  x: Tensor,
+  z: Tensor,
+  projections: readonly Projection[],
+  dy: readonly (Tensor | null)[],
+): (Tensor | null)[] {
+  const P = projections.length;
+  const none = tensor(new Float32Array(0), [0], x.dtype);
+  const inputs = [
+    x,
+    ...projections.map(({ weight }) => weight),
+    ...adapterInputs(projections),
+    z,
+    ...dy.map((gradient) => gradient ?? none),
+    ...settings(projections),
+  ];
+  const attributes = { T: { type: x.dtype }, P, wants_dx: x.requiresGrad };
+  const [dx, ...rest] = runMany('RocitLoraLinearGrad', attributes, inputs, 2 * P + 1);
+  const pairs = projections.flatMap(({ lora }, p) => (lora === null ? [] : [rest[p] as Tensor, rest[P + p] as Tensor]));
+  return [x.requiresGrad ? (dx as Tensor) : null, ...pairs];
 }

@@ -29,6 +29,9 @@ beforeAll(async () => {
   expect(kernels).toEqual([
     'RocitAdamw',
     'RocitEmbedding',
+    'RocitLinearCrossEntropy',
+    'RocitLoraLinear',
+    'RocitLoraLinearGrad',
     'RocitReadTensor',
     'RocitRmsNorm',
     'RocitRmsNormGrad',

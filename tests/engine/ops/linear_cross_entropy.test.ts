@@ -6,7 +6,7 @@ import { readFloats, scopeAsync, type Tensor, tensor } from '../../../src/engine
 import { linearCrossEntropyCases } from '../cases/linear_cross_entropy.ts';
 import { proveOp } from '../proof.ts';
 
-proveOp('linear_cross_entropy', linearCrossEntropyCases, { kernels: [] });
+proveOp('linear_cross_entropy', linearCrossEntropyCases, { kernels: ['RocitLinearCrossEntropy'] });
 
 it('rows of several chunks give what each row gives alone', async () => {
   // 2^22 words: a chunk holds four rows, so that six rows are two chunks.

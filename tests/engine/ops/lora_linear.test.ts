@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { loraLinearCases, recoverMask } from '../cases/lora_linear.ts';
 import { proveOp } from '../proof.ts';
 
-proveOp('lora_linear', loraLinearCases, { kernels: [] });
+proveOp('lora_linear', loraLinearCases, { kernels: ['RocitLoraLinear', 'RocitLoraLinearGrad'] });
 
 describe('dropout', () => {
   const [N, width] = [64, 50];

@@ -1,0 +1,51 @@
+// Cutting products into pieces for the caller's threads: by shape alone.
+#ifndef ROCIT_CPU_GEMM_PIECES_H_
+#define ROCIT_CPU_GEMM_PIECES_H_
+
+#include <algorithm>
+#include <vector>
+
+#include "gemm_segment.h"
+
+namespace rocit {
+
+constexpr int64_t kSlabBytes = 1 << 19;  // packed columns stay in a second-level cache
+constexpr int64_t kSlabColumns = 96;
+constexpr int64_t kColumnStep = 32;  // a multiple of every path's panel
+constexpr int64_t kPieceRows = 512;
+
+inline int64_t SlabColumns(const Product& product) {
+  int64_t bytes = 0;
+  for (int64_t s = 0; s < product.num_segments; ++s) {
+    bytes += product.segments[s].depth * SizeOf(product.segments[s].b.dtype);
+  }
+  const int64_t fitting = kSlabBytes / std::max<int64_t>(bytes, 1) / kColumnStep * kColumnStep;
+  return std::min(kSlabColumns, std::max(kColumnStep, fitting));
+}
+
+// Even parts of about `size`, each a multiple of `step`.
+inline int64_t EvenPart(int64_t count, int64_t size, int64_t step) {
+  const int64_t parts = std::max<int64_t>(1, (count + size - 1) / size);
+  return std::max<int64_t>(step, ((count + parts - 1) / parts + step - 1) / step * step);
+}
+
+inline void AddPieces(const Product& product, std::vector<Piece>* pieces) {
+  const int64_t columns = EvenPart(product.columns, SlabColumns(product), kColumnStep);
+  const int64_t rows = EvenPart(product.rows, kPieceRows, 14);
+  for (int64_t r = 0; r < product.rows; r += rows) {
+    for (int64_t c = 0; c < product.columns; c += columns) {
+      pieces->push_back({&product, r, std::min(r + rows, product.rows), c, std::min(c + columns, product.columns)});
+    }
+  }
+}
+
+// About the nanoseconds of a piece.
+inline int64_t PieceCost(const Piece& piece) {
+  int64_t depth = 0;
+  for (int64_t s = 0; s < piece.product->num_segments; ++s) depth += piece.product->segments[s].depth;
+  return (piece.row_end - piece.row_begin) * (piece.column_end - piece.column_begin) * depth / 50 + 1000;
+}
+
+}  // namespace rocit
+
+#endif  // ROCIT_CPU_GEMM_PIECES_H_

@@ -1,0 +1,40 @@
+// The parts of lora_linear that are no plain product, the same for all vector paths.
+#ifndef ROCIT_CPU_LORA_LINEAR_PARTS_H_
+#define ROCIT_CPU_LORA_LINEAR_PARTS_H_
+
+#include "gemm_segment.h"
+
+namespace rocit {
+
+constexpr int64_t kOuterColumns = 128;
+constexpr int64_t kOuterRows = 128;  // of y at a time, which stay in the first-level cache
+
+// s^T drop(y), with few columns in s: the gradients of adapters. Element (r, c) goes to out[r][c * out_step], scaled.
+struct OuterProduct {
+  const float* s;  // [rows, count]
+  int64_t s_stride, count;
+  Matrix y;  // [rows, columns], not transposed
+  int64_t rows, columns;
+  const Dropout* dropout;  // of y, or null
+  float scale;
+  float* const* out;
+  int64_t out_step;
+};
+
+struct OuterPiece {
+  const OuterProduct* product;
+  int64_t column_begin, column_end;  // at most kOuterColumns
+};
+
+// to = sum of parts[i] masked by dropouts[i] over rows [begin, end); a null dropout keeps everything.
+struct MaskedSum {
+  const float* const* parts;  // [rows, columns] each
+  const Dropout* const* dropouts;
+  int64_t num_parts, columns;
+  void* to;
+  RocitDtype dtype;
+};
+
+}  // namespace rocit
+
+#endif  // ROCIT_CPU_LORA_LINEAR_PARTS_H_

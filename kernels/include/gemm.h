@@ -1,0 +1,29 @@
+// The matrix product of the CPU kernels: c = a b + beta c, row-major, either side transposed in memory. float32, or
+// bfloat16 with float32 sums. Every element is one sum over k in order: neither threads nor tiles change a bit.
+#ifndef ROCIT_GEMM_H_
+#define ROCIT_GEMM_H_
+
+#include "contract.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct {
+  RocitDtype dtype;    // of a and b
+  RocitDtype c_dtype;  // float32 or bfloat16
+  int64_t m, n, k;
+  const void* a;  // [m, k]; transposed: [k, m] in memory
+  const void* b;  // [k, n]; transposed: [n, k] in memory
+  void* c;        // [m, n]
+  int64_t a_stride, b_stride, c_stride;  // elements from one row of memory to the next
+  int a_transposed, b_transposed;
+  float beta;  // 0: c is not read
+} RocitGemmArgs;
+
+void rocit_gemm(const RocitGemmArgs* args, const RocitParallel* parallel);
+
+#ifdef __cplusplus
+}
+#endif
+#endif  // ROCIT_GEMM_H_
