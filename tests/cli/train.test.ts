@@ -251,11 +251,8 @@ describe('without our kernels, and without TensorFlow', () => {
     ]);
     expect(results.map(({ code }) => code)).toEqual([0, 0, 0]);
     const hasKernels = existsSync(inRepository('build', 'rocit_kernels.node'));
-    expect(results.map(({ stderr }) => /, (\d+) kernels/.exec(stderr)?.[1])).toEqual([
-      hasKernels ? '4' : '0',
-      '0',
-      '0',
-    ]);
+    const counts = results.map(({ stderr }) => Number(/, (\d+) kernels/.exec(stderr)?.[1]));
+    expect(counts).toEqual([hasKernels ? expect.toSatisfy((count: number) => count > 0) : 0, 0, 0]);
     expect(results[2].stderr).toContain('Running on tfjs');
     for (const other of ['compositions', 'tfjs']) {
       losses('kernels').forEach((row, i) => {
