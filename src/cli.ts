@@ -31,7 +31,8 @@ function listenForSignals(): void {
       if (asked) process.exit(SIGNAL_CODES[signal]);
       asked = true;
       log.info(`${signal}: stopping; once more ends at once.`);
-      requestStop(signal);
+      // Signals closer together than this count as a second one before the work begins to stop.
+      setTimeout(() => requestStop(signal), 100).unref();
     });
   }
 }
