@@ -31,8 +31,8 @@ function listenForSignals(): void {
       if (asked) process.exit(SIGNAL_CODES[signal]);
       asked = true;
       log.info(`${signal}: stopping; once more ends at once.`);
-      // Signals closer together than this count as a second one before the work begins to stop.
-      setTimeout(() => requestStop(signal), 100).unref();
+      // Of signals that come together the second one is heard before the work begins to stop.
+      setTimeout(requestStop, 10, signal);
     });
   }
 }
