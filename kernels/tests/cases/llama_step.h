@@ -1,0 +1,48 @@
+// The tiny steps that llama_step_test and llama_step_cuda_test run: shapes, packs, and what is compared.
+#ifndef ROCIT_TESTS_CASES_LLAMA_STEP_H_
+#define ROCIT_TESTS_CASES_LLAMA_STEP_H_
+
+#include <string>
+#include <vector>
+
+#include "../../bench/llama_step.h"
+
+namespace cases {
+
+struct LlamaCase {
+  std::string name;
+  llama::Shape shape;
+  bench::Pack pack;
+};
+
+// Sizes that are multiples of what vectors and tiles take, and sizes that are not.
+inline std::vector<LlamaCase> LlamaCases() {
+  return {{"llama_step role tree", {2, 64, 96, 4, 2, 16, 97, 16}, bench::RoleTree(2, 7, 2, 3, 2, 4)},
+          {"llama_step sequences", {2, 36, 51, 3, 1, 12, 53, 5}, bench::Sequences(2, 9)}};
+}
+
+struct LlamaResults {
+  std::vector<float> losses, norms;
+  std::vector<std::vector<float>> gradients, adapters;  // of the first step; after the last one
+  int64_t peak = 0;
+};
+
+inline LlamaResults RunSteps(llama::Machine* machine, const LlamaCase& c, RocitDtype dtype, bool recomputes) {
+  LlamaResults results;
+  llama::Step step(machine, c.shape, dtype, c.pack);
+  machine->ForgetPeak();
+  for (int number = 1; number <= 2; ++number) {
+    step.ForwardBackward(recomputes);
+    step.Update(number);
+    results.losses.push_back(step.Loss());
+    results.norms.push_back(step.Stats()[0]);
+    if (number == 1) results.gradients = step.Gradients();
+  }
+  results.adapters = step.Adapters();
+  results.peak = machine->peak();
+  return results;
+}
+
+}  // namespace cases
+
+#endif  // ROCIT_TESTS_CASES_LLAMA_STEP_H_
