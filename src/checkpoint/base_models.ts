@@ -24,7 +24,7 @@ const BASE_MODELS: Record<string, BaseModel> = {
     member_sha256: 'b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53',
   }),
   'tiny-random-llama': {
-    source: { name: 'tiny-random-llama', version: '1' },
+    source: { name: 'tiny-random-llama', version: '2' },
     async fill(folder) {
       writeTinyLlama(folder, { seed: 0, tie_word_embeddings: true, num_key_value_heads: 2, tokenizer: null });
     },

@@ -1,5 +1,5 @@
-// A LLaMA of two layers with random weights and a tokenizer of bytes, as a Hugging Face folder: for tests, CI and
-// trying the tool without a download. It knows nothing, but learns.
+// A LLaMA of two layers with random weights and a tokenizer of bytes and a few words, as a Hugging Face folder: for
+// tests, CI and trying the tool without a download. It knows nothing, but learns.
 import { join } from 'node:path';
 import { writeFileAtomic } from '../core/files.ts';
 import { createRng } from '../core/rng.ts';
@@ -9,7 +9,7 @@ export interface TinyLlamaOptions {
   seed: number;
   tie_word_embeddings: boolean;
   num_key_value_heads: number;
-  /** Name → text of tokenizer files in place of the tokenizer of bytes, and how many tokens they know. */
+  /** Name → text of tokenizer files in place of our own, and how many tokens they know. */
   tokenizer: { files: Record<string, string>; vocab_size: number } | null;
 }
 
@@ -17,6 +17,10 @@ const SHAPE = { hidden_size: 32, intermediate_size: 64, num_hidden_layers: 2, nu
 const SPECIAL_TOKENS = ['<|endoftext|>', '<|im_start|>', '<|im_end|>'];
 const CHAT_TEMPLATE =
   "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
+
+/** Words that are one token each with the blank before them, so that prompts of roles are a third as long as in bytes. */
+const WORDS =
+  'the you a and are to of You or your personality answer that is Your speaking role model assigned not in do for with one be when on must always only an s t too remember questions please every verbose traits style some show should polite language intelligence imitate fully formal expose description catchphrases artificial accurately Now who as I my at love it what all about by but first will from each his her he she they we have has had was were this there which would could said like out up so no if me time know good well under through their them than then can into over down back two old never little once again';
 
 /** Writes the folder's files. The same options give the same bytes. */
 export function writeTinyLlama(folder: string, options: TinyLlamaOptions): void {
@@ -77,9 +81,10 @@ function float32(name: string, shape: number[], values: Float32Array): TensorToW
   return { name, dtype: 'F32', shape, data: bytesOf(values) };
 }
 
-/** Byte-level BPE without merges: every byte is a token, behind the three special tokens. */
+/** Byte-level BPE: the three special tokens, every byte, then the words, each grown letter by letter. */
 function byteTokenizer(): { files: Record<string, string>; vocab_size: number } {
-  const tokens = [...SPECIAL_TOKENS, ...byteCharacters()];
+  const merges = mergesOf(WORDS.split(' '));
+  const tokens = [...SPECIAL_TOKENS, ...byteCharacters(), ...merges.map(([left, right]) => left + right)];
   const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true };
   const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
   const tokenizer = {
@@ -91,7 +96,11 @@ function byteTokenizer(): { files: Record<string, string>; vocab_size: number } 
     pre_tokenizer: byteLevel,
     post_processor: null,
     decoder: byteLevel,
-    model: { type: 'BPE', vocab: Object.fromEntries(tokens.map((token, id) => [token, id])), merges: [] },
+    model: {
+      type: 'BPE',
+      vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
+      merges: merges.map((pair) => pair.join(' ')),
+    },
   };
   const config = {
     bos_token: '<|im_start|>',
@@ -108,6 +117,19 @@ function byteTokenizer(): { files: Record<string, string>; vocab_size: number } 
     files: { 'tokenizer.json': text(tokenizer), 'tokenizer_config.json': text(config) },
     vocab_size: tokens.length,
   };
+}
+
+/** What joins a blank (written Ġ) and the letters of each word from the left, every pair once. */
+function mergesOf(words: readonly string[]): [string, string][] {
+  const merges = new Map<string, [string, string]>();
+  for (const word of words) {
+    let left = 'Ġ';
+    for (const letter of word) {
+      if (!merges.has(left + letter)) merges.set(left + letter, [left, letter]);
+      left += letter;
+    }
+  }
+  return [...merges.values()];
 }
 
 /** GPT-2's printable character for each byte, in the order of bytes. */
