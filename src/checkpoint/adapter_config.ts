@@ -1,6 +1,6 @@
 // adapter_config.json of PEFT: the keys rocit writes, and which settings of others' adapters it can compute.
 import { UserError } from '../core/errors.ts';
-import { isObject } from './safetensors.ts';
+import { isObject } from '../core/json.ts';
 
 export interface LoraConfig {
   r: number;

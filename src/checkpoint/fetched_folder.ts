@@ -1,9 +1,11 @@
 // Folders made by `rocit fetch`. rocit_source.json says where one came from and the size and SHA-256 of each file,
 // so that a second fetch can tell a whole folder from a damaged or a foreign one.
+
 import { existsSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { UserError } from '../core/errors.ts';
 import { readJsonFile, sha256File, syncPath, writeFileAtomic } from '../core/files.ts';
+import { isRunning } from '../core/process.ts';
 
 const NAME = 'rocit_source.json';
 const FORMAT = 1;
@@ -79,15 +81,6 @@ export function removeLeftovers(folder: string): void {
     if (owner !== undefined && name.includes(`.${basename(folder)}.`) && !isRunning(Number(owner))) {
       rmSync(join(dirname(folder), name), { recursive: true, force: true });
     }
-  }
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return error instanceof Error && 'code' in error && error.code === 'EPERM';
   }
 }
 

@@ -3,9 +3,10 @@ import { existsSync, readdirSync } from 'node:fs';
 import { isAbsolute, join, normalize } from 'node:path';
 import { UserError } from '../core/errors.ts';
 import { readJsonFile } from '../core/files.ts';
+import { isObject } from '../core/json.ts';
 import { readTensor } from '../engine/ops/read_tensor.ts';
 import { scope, type Tensor } from '../engine/tensor.ts';
-import { isObject, readSafetensorsHeader, type TensorInfo } from './safetensors.ts';
+import { readSafetensorsHeader, type TensorInfo } from './safetensors.ts';
 
 const SINGLE = 'model.safetensors';
 const INDEX = 'model.safetensors.index.json';

@@ -4,11 +4,11 @@ import { rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { UserError } from '../core/errors.ts';
 import { syncPath } from '../core/files.ts';
+import { isObject } from '../core/json.ts';
 import { log } from '../core/log.ts';
 import { checkSourceManifest, filesIn, type Progress, swapIn, writeSourceManifest } from './fetched_folder.ts';
 import { getJson, type HubAccess } from './hub_client.ts';
 import { fetchFile, type HubFile } from './hub_file.ts';
-import { isObject } from './safetensors.ts';
 
 export interface HubRepo {
   kind: 'models' | 'datasets';

@@ -3,9 +3,10 @@
 import { join } from 'node:path';
 import { UserError } from '../core/errors.ts';
 import { readJsonFile, writeFileAtomic } from '../core/files.ts';
+import { isObject } from '../core/json.ts';
 import { readFloats, scope, type Tensor } from '../engine/tensor.ts';
 import { readNamed } from './hf_folder.ts';
-import { bytesOf, isObject, readSafetensorsHeader, writeSafetensors } from './safetensors.ts';
+import { bytesOf, readSafetensorsHeader, writeSafetensors } from './safetensors.ts';
 
 const TENSORS = 'run_state.safetensors';
 const STATE = 'run_state.json';

@@ -1,5 +1,6 @@
 // safetensors files: reading the header with full validation, writing with deterministic bytes.
 // Format: https://github.com/huggingface/safetensors#format. Tensor data are not read here.
+
 import {
   closeSync,
   existsSync,
@@ -12,9 +13,10 @@ import {
   rmSync,
   writeSync,
 } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { messageOf, UserError } from '../core/errors.ts';
-import { syncPath } from '../core/files.ts';
+import { syncPath, temporaryName } from '../core/files.ts';
+import { isObject } from '../core/json.ts';
 
 export type SafetensorsDType = 'F32' | 'F16' | 'BF16' | 'I32' | 'I64' | 'U8';
 
@@ -106,10 +108,6 @@ function parseHeader(path: string, bytes: Buffer): Record<string, unknown> {
   return header;
 }
 
-export function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
 /** The keys of the outermost object of valid JSON, repeated ones included (JSON.parse keeps only the last). */
 function topLevelKeys(source: string): string[] {
   const keys: string[] = [];
@@ -182,7 +180,7 @@ export function writeSafetensors(
   metadata: Record<string, string> = {},
 ): void {
   mkdirSync(dirname(path), { recursive: true });
-  const temporary = join(dirname(path), `.${basename(path)}.tmp-${process.pid}`);
+  const temporary = temporaryName(path);
   try {
     writeWhole(temporary, path, tensors, metadata);
     renameSync(temporary, path);

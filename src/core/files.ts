@@ -91,7 +91,8 @@ export function isTemporaryName(name: string): boolean {
   return name.startsWith('.') && name.includes('.tmp-');
 }
 
-function temporaryName(path: string): string {
+/** The name under which this process writes `path` before it renames it. */
+export function temporaryName(path: string): string {
   return join(dirname(path), `.${basename(path)}.tmp-${process.pid}`);
 }
 

@@ -1,6 +1,8 @@
 // Chat rows: { "messages": [{ "role": "system" | "user" | "assistant", "content": text }, …] }, and optionally
 // "role", the name that groups rows of one character (else the system message does).
-import { BadRow, describe, isObject, type JsonObject, readRows, stringField } from './jsonl.ts';
+
+import { isObject, type JsonObject } from '../core/json.ts';
+import { BadRow, describe, readRows, stringField } from './jsonl.ts';
 import type { ChatMessage, Conversation } from './sample.ts';
 
 const ROLES: readonly string[] = ['system', 'user', 'assistant'];

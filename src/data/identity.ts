@@ -2,7 +2,7 @@
 import { createReadStream } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { readJsonFile, sha256, sha256File } from '../core/files.ts';
-import { isObject } from './jsonl.ts';
+import { isObject } from '../core/json.ts';
 import type { Identity } from './manifest.ts';
 import type { DataSettings, PrepareOptions } from './prepare_options.ts';
 import type { DataSource } from './source.ts';

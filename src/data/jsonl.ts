@@ -1,12 +1,12 @@
 // Rows of JSON Lines files with errors for people: the first bad rows are collected and raised together.
+
 import { closeSync, openSync, readSync } from 'node:fs';
 import { messageOf, UserError } from '../core/errors.ts';
 import { readLines, requireFile } from '../core/files.ts';
+import { isObject, type JsonObject } from '../core/json.ts';
 
 /** What is wrong with a row: `expected …, got …`, without place and advice. */
 export class BadRow extends Error {}
-
-export type JsonObject = Record<string, unknown>;
 
 const MAX_BAD_ROWS = 5;
 const LFS_HEAD = 'version https://git-lfs.github.com/spec/';
@@ -84,10 +84,6 @@ function tryParse<T>(
     if (error instanceof SyntaxError) return { problem: `expected a JSON object, got ${notJson(text, error)}` };
     throw error;
   }
-}
-
-export function isObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function notJson(text: string, error: unknown): string {

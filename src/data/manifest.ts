@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { readJsonFile, writeFileAtomic } from '../core/files.ts';
-import { isObject } from './jsonl.ts';
+import { isObject } from '../core/json.ts';
 import type { SplitStats } from './sample.ts';
 import type { ShardInfo } from './shards.ts';
 

@@ -1,8 +1,10 @@
 // The data pipeline of a run: opens its tokenised splits, and makes them first where they are missing or stale.
+
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { sha256, writeFolderAtomic } from '../core/files.ts';
 import { log } from '../core/log.ts';
+import { isRunning } from '../core/process.ts';
 import { identify, settingsText } from './identity.ts';
 import { freshManifest, type Manifest, writeManifest } from './manifest.ts';
 import type { DataSettings, PrepareOptions } from './prepare_options.ts';
@@ -100,14 +102,5 @@ function removeAbandoned(folder: string): void {
   for (const name of readdirSync(parent)) {
     const pid = mine.exec(name)?.[1];
     if (pid !== undefined && !isRunning(Number(pid))) rmSync(join(parent, name), { recursive: true, force: true });
-  }
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }

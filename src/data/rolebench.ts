@@ -4,7 +4,8 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../core/errors.ts';
 import { readJsonFile } from '../core/files.ts';
-import { BadRow, describe, isObject, type JsonObject, readRows, refuseLfsPointer, stringField } from './jsonl.ts';
+import { isObject, type JsonObject } from '../core/json.ts';
+import { BadRow, describe, readRows, refuseLfsPointer, stringField } from './jsonl.ts';
 import type { Language, RoleSample, SampleKind } from './sample.ts';
 
 export type RoleBenchKind = 'general' | 'role_specific';

@@ -3,7 +3,8 @@
 // directly before round 1. chat_template: the Jinja template of the tokenizer, filled in by prompt.ts.
 import { UserError } from '../core/errors.ts';
 import { readJsonFile } from '../core/files.ts';
-import { describe, isObject, type JsonObject } from './jsonl.ts';
+import { isObject, type JsonObject } from '../core/json.ts';
+import { describe } from './jsonl.ts';
 import type { Language } from './sample.ts';
 
 /** A piece of markup: text, a special token by name, the tokenizer's end token, or a place to fill in. */

@@ -6,7 +6,8 @@ import './without_onnx.ts';
 import { PreTrainedTokenizer } from '@xenova/transformers/src/tokenizers.js';
 import { messageOf, UserError } from '../core/errors.ts';
 import { readJsonFile, readTextFile, sha256 } from '../core/files.ts';
-import { isObject, type JsonObject, refuseLfsPointer } from './jsonl.ts';
+import { isObject, type JsonObject } from '../core/json.ts';
+import { refuseLfsPointer } from './jsonl.ts';
 import { adaptTokenizerJson, withoutDummyBlank } from './tokenizer_json.ts';
 import { WordEncoder } from './word_encoder.ts';
 

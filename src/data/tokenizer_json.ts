@@ -1,6 +1,6 @@
 // Rewrites tokenizer.json where @xenova/transformers reads it differently from the Rust `tokenizers` library:
 // merges as pairs, Unicode digits and white space, Metaspace without `add_prefix_space`, and the dummy blank.
-import { isObject, type JsonObject } from './jsonl.ts';
+import { isObject, type JsonObject } from '../core/json.ts';
 
 /** Unicode White_Space; JavaScript's \s has U+FEFF in addition and lacks U+0085. */
 const SPACE = '\\t-\\r\\x20\\x85\\xA0\\u1680\\u2000-\\u200A\\u2028\\u2029\\u202F\\u205F\\u3000';

@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../core/errors.ts';
-import { isTemporaryName, recoverFolder, replacedFolders } from '../core/files.ts';
+import { isTemporaryName, recoverFolder, replacedFolders, temporaryName } from '../core/files.ts';
 
 const STEP = /^step_(\d+)$/;
 
@@ -58,7 +58,7 @@ export function clearRun(folder: string): void {
 
 /** Points `best` or `last` at a step, at once. */
 export function linkStep(folder: string, name: 'best' | 'last', step: number): void {
-  const temporary = join(folder, `.${name}.tmp-${process.pid}`);
+  const temporary = temporaryName(join(folder, name));
   rmSync(temporary, { force: true });
   symlinkSync(stepName(step), temporary);
   renameSync(temporary, join(folder, name));
@@ -70,7 +70,7 @@ export function prune(folder: string, limit: number, best: number | null): void 
   for (const step of finishedSteps(folder)) {
     if (kept.has(step)) continue;
     // Renamed first, so that a kill halfway leaves no checkpoint that looks finished.
-    const doomed = join(folder, `.${stepName(step)}.tmp-${process.pid}`);
+    const doomed = temporaryName(join(folder, stepName(step)));
     rmSync(doomed, { recursive: true, force: true });
     renameSync(join(folder, stepName(step)), doomed);
   }
