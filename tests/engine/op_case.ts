@@ -1,9 +1,9 @@
 // One case of an operation, and running it: forward and backward on the engine, from the same inputs as the float64 twin.
-import { vi } from 'vitest';
+import { expect, vi } from 'vitest';
 import { parameter, record, valueAndGradients } from '../../src/engine/autograd.ts';
 import * as p from '../../src/engine/primitives.ts';
 import { backend } from '../../src/engine/runtime.ts';
-import { readFloats, scopeAsync, type Tensor, tensor } from '../../src/engine/tensor.ts';
+import { readFloats, release, retain, scopeAsync, type Tensor, tensor } from '../../src/engine/tensor.ts';
 import { roundToBfloat16 } from '../reference/bfloat16.ts';
 import { uniformValues } from './random.ts';
 
@@ -61,7 +61,7 @@ export function outputGradient(op: OpCase, name: string, size: number, dtype: Fl
   return dtype === 'bfloat16' ? values.map(roundToBfloat16) : values;
 }
 
-/** Runs a case on the engine as it is set. */
+/** Runs a case on the engine as it is set; asserts that no tensor changes that another handle can see. */
 export async function runCase(op: OpCase, dtype: FloatType): Promise<Results> {
   const execute = vi.spyOn(backend(), 'execute');
   try {
@@ -79,17 +79,56 @@ async function runInScope(op: OpCase, dtype: FloatType): Promise<Omit<Results, '
     const t = tensor(Float32Array.from(values[name] as Float64Array), shape, alwaysFloat32 ? 'float32' : dtype);
     return trainable ? parameter(t) : t;
   });
+  const inputAliases = aliasesOf(inputs);
   const trained = Object.keys(op.inputs).filter((name) => op.inputs[name]?.trainable);
-  if (trained.length === 0) return { outputs: mapValues(op.run(inputs), readFloats), gradients: {} };
+  if (trained.length === 0) {
+    const outputs = mapValues(op.run(inputs), readFloats);
+    expectUnchanged(inputAliases);
+    return { outputs, gradients: {} };
+  }
   let outputs: Record<string, Float32Array> = {};
+  const outputAliases: Alias[] = [];
   const { gradients } = await valueAndGradients(async () => {
     const made = op.run(inputs);
+    expectUnchanged(inputAliases);
+    // The scope of the step frees them; backward must leave them alone all the same.
+    outputAliases.push(...aliasesOf(made));
+    for (const { t } of outputAliases) retain(t);
     outputs = mapValues(made, readFloats);
     return weightedSum(op, made);
   });
+  expectUnchanged(inputAliases);
+  expectUnchanged(outputAliases);
+  for (const { t } of outputAliases) release(t);
   const zeros = (t: Tensor) => new Float32Array(t.size);
   const gradientOf = (t: Tensor) => (gradients.has(t) ? readFloats(gradients.get(t) as Tensor) : zeros(t));
   return { outputs, gradients: Object.fromEntries(trained.map((name) => [name, gradientOf(inputs[name] as Tensor)])) };
+}
+
+/** A handle to a tensor's memory, and what it showed when it was made. */
+interface Alias {
+  name: string;
+  t: Tensor;
+  before: Buffer;
+}
+
+function bytesIn(t: Tensor): Buffer {
+  return Buffer.from(readFloats(t).buffer);
+}
+
+/** The tensors, their identities and their reshaped views. */
+function aliasesOf(tensors: Record<string, Tensor>): Alias[] {
+  return Object.entries(tensors).flatMap(([name, t]) =>
+    [t, p.identity(t), p.reshape(t, [t.size])].map((alias) => ({ name, t: alias, before: bytesIn(t) })),
+  );
+}
+
+function expectUnchanged(aliases: readonly Alias[]): void {
+  const changed = aliases.filter(({ t, before }) => !bytesIn(t).equals(before));
+  expect(
+    changed.map(({ name }) => name),
+    'tensors that were changed in place',
+  ).toEqual([]);
 }
 
 /** A scalar that hands each output its gradient; its value does not matter. */
