@@ -118,32 +118,48 @@ inline int64_t PackedWords(const Segment& s, int64_t columns) {
   return units * ((columns + kWidth - 1) / kWidth * kWidth);
 }
 
-inline void PackPanel(const Segment& s, const void* from, int64_t count, int64_t width, uint32_t* to) {
-  const int64_t stride = s.b.stride, depth = s.depth;
+// One panel from [columns, depth] in memory.
+inline void PackTransposedPanel(const Segment& s, const void* from, int64_t count, int64_t width, uint32_t* to) {
   const Bfloat16* halves = static_cast<const Bfloat16*>(from);
   const float* floats = static_cast<const float*>(from);
   float* wide = reinterpret_cast<float*>(to);
-  const bool is_float = s.b.dtype == ROCIT_FLOAT32;
-  if (!s.b.is_transposed) {
-    if (HasPairs(s)) PackRowPairs(halves, stride, depth, count, width, to);
-    else if (is_float) PackRows(floats, stride, depth, count, width, s.scale, wide);
-    else PackRows(halves, stride, depth, count, width, s.scale, wide);
-    return;
-  }
-  if (HasPairs(s)) PackTransposed(PairWords{halves, stride}, depth, count, width, to);
-  else if (is_float) PackTransposed(FloatWords{floats, stride}, depth, count, width, to);
-  else PackTransposed(WideWords{halves, stride}, depth, count, width, to);
+  if (HasPairs(s)) PackTransposed(PairWords{halves, s.b.stride}, s.depth, count, width, to);
+  else if (s.b.dtype == ROCIT_FLOAT32) PackTransposed(FloatWords{floats, s.b.stride}, s.depth, count, width, to);
+  else PackTransposed(WideWords{halves, s.b.stride}, s.depth, count, width, to);
   if (s.scale == 1) return;
-  for (int64_t i = 0; i < depth * width; i += kWidth) StoreNarrow(wide + i, LoadWide(wide + i) * Splat(s.scale));
+  for (int64_t i = 0; i < s.depth * width; i += kWidth) StoreNarrow(wide + i, LoadWide(wide + i) * Splat(s.scale));
 }
+
+// `depth` rows of one panel from [depth, columns] in memory.
+inline void PackRowsOfPanel(const Segment& s, const void* from, int64_t depth, int64_t count, int64_t width,
+                            uint32_t* to) {
+  const Bfloat16* halves = static_cast<const Bfloat16*>(from);
+  float* wide = reinterpret_cast<float*>(to);
+  if (HasPairs(s)) PackRowPairs(halves, s.b.stride, depth, count, width, to);
+  else if (s.b.dtype == ROCIT_BFLOAT16) PackRows(halves, s.b.stride, depth, count, width, s.scale, wide);
+  else PackRows(static_cast<const float*>(from), s.b.stride, depth, count, width, s.scale, wide);
+}
+
+inline constexpr int64_t kPackRows = 32;  // even; so that all panels are made of rows that are in the first-level cache
 
 // Columns [begin, begin + columns) of b as panels.
 inline void PackSlab(const Segment& s, int64_t begin, int64_t columns, uint32_t* to) {
-  const int64_t units = HasPairs(s) ? (s.depth + 1) / 2 : s.depth;
-  for (int64_t j = 0; j < columns; j += kPanel) {
-    const int64_t count = columns - j < kPanel ? columns - j : kPanel;
-    const int64_t at = s.b.is_transposed ? (begin + j) * s.b.stride : begin + j;
-    PackPanel(s, At(s.b.data, s.b.dtype, at), count, count > kWidth ? kPanel : kWidth, to + j * units);
+  const bool is_pairs = HasPairs(s);
+  const int64_t units = is_pairs ? (s.depth + 1) / 2 : s.depth;
+  const int64_t step = s.b.is_transposed ? s.depth : kPackRows;
+  for (int64_t k = 0; k < s.depth; k += step) {
+    const int64_t depth = s.depth - k < step ? s.depth - k : step;
+    for (int64_t j = 0; j < columns; j += kPanel) {
+      const int64_t count = columns - j < kPanel ? columns - j : kPanel;
+      const int64_t width = count > kWidth ? kPanel : kWidth;
+      uint32_t* panel = to + j * units;
+      if (s.b.is_transposed) {
+        PackTransposedPanel(s, At(s.b.data, s.b.dtype, (begin + j) * s.b.stride), count, width, panel);
+      } else {
+        const void* from = At(s.b.data, s.b.dtype, k * s.b.stride + begin + j);
+        PackRowsOfPanel(s, from, depth, count, width, panel + (is_pairs ? k / 2 : k) * width);
+      }
+    }
   }
 }
 

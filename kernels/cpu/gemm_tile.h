@@ -54,7 +54,11 @@ ROCIT_INLINE NativeFloat LoadWideSome(const T* from, int64_t count) {
 
 ROCIT_INLINE void StoreNarrow(float* to, NativeFloat value) { __builtin_memcpy(to, &value, sizeof(value)); }
 ROCIT_INLINE void StoreNarrow(Bfloat16* to, NativeFloat value) {
+#if defined(ROCIT_PAIRS)
+  const __m256bh bits = _mm512_cvtneps_pbh((__m512)value);  // as Narrow but for subnormals, which this path makes zero
+#else
   const NativeShort bits = Narrow(value);
+#endif
   __builtin_memcpy(to, &bits, sizeof(bits));
 }
 
