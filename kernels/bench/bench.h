@@ -17,7 +17,7 @@
 
 namespace bench {
 
-// ROCIT_THREADS threads, else one a core. Ranges are cut into two pieces a thread.
+// ROCIT_THREADS threads, else one a core. Ranges are cut into two pieces a thread, long items one by one.
 class Pool {
  public:
   Pool() : count_(FromEnvironment()) {
@@ -43,6 +43,8 @@ class Pool {
     std::atomic<int> busy{0};
   };
 
+  static constexpr int64_t kNanoseconds = 50000;  // that a piece should at least take
+
   static int FromEnvironment() {
     const char* wanted = std::getenv("ROCIT_THREADS");
     const int count = wanted != nullptr ? std::atoi(wanted) : static_cast<int>(std::thread::hardware_concurrency());
@@ -57,14 +59,14 @@ class Pool {
     }
   }
 
-  static void Run(void* context, int64_t count, int64_t, void (*body)(void*, int64_t, int64_t), void* arg) {
+  static void Run(void* context, int64_t count, int64_t cost, void (*body)(void*, int64_t, int64_t), void* arg) {
     Pool* self = static_cast<Pool*>(context);
     const int64_t pieces = 2 * self->count_;
     Job job;
     job.body = body;
     job.arg = arg;
     job.count = count;
-    job.piece = (count + pieces - 1) / pieces;
+    job.piece = std::min((count + pieces - 1) / pieces, std::max<int64_t>(1, kNanoseconds / std::max<int64_t>(cost, 1)));
     job.busy = self->count_ - 1;
     if (job.piece < 1) return;
     {
@@ -125,15 +127,15 @@ inline double Median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-// Times `ours` and `baseline` in turn for about half a second each and prints a row: milliseconds, the rates in
+// Times `ours` and `baseline` in turn for about a second together and prints a row: milliseconds, the rates in
 // 1e9 a second, and their ratio.
 inline void Compare(const Label& label, const std::string& unit, const Work& ours, const Work& baseline) {
   for (int i = 0; i < 2; ++i) {
     ours.run();
     baseline.run();
   }
-  const double once = SecondsOf(ours.run);
-  const int repeats = std::clamp(static_cast<int>(0.5 / std::max(once, 1e-6)), 7, 501);
+  const double once = SecondsOf(ours.run) + SecondsOf(baseline.run);
+  const int repeats = std::clamp(static_cast<int>(1 / std::max(once, 1e-6)), 7, 501);
   std::vector<double> own, other;
   for (int i = 0; i < repeats; ++i) {
     own.push_back(SecondsOf(ours.run));
@@ -145,8 +147,7 @@ inline void Compare(const Label& label, const std::string& unit, const Work& our
   std::fflush(stdout);
 }
 
-// STREAM's copy (McCalpin) with plain stores, over as many bytes as the operation reads and writes, so that both have the
-// same share of the caches.
+// STREAM's copy (McCalpin) with plain stores, over so many bytes read and written.
 class Copy {
  public:
   explicit Copy(double bytes) : from_(Count(bytes)), to_(Count(bytes)) {}
@@ -177,11 +178,18 @@ inline void StopIfWrong() {
   if (check::counts().failed > 0) std::exit(1);
 }
 
-// A row for an operation that memory bounds: `bytes` read and written in one call of `run`.
+// STREAM wants arrays that no cache holds.
+inline constexpr double kStreamBytes = 512e6;
+
+// Two rows for an operation that memory bounds, with `bytes` read and written in one call of `run`: against a copy of as
+// many bytes, both as warm as their size allows; and against the machine's memory, which the big copy makes both cold for.
 inline void AgainstCopy(const Label& label, double bytes, Pool* pool, const std::function<void()>& run) {
   const RocitParallel parallel = pool->contract();
-  Copy copy(bytes);
-  Compare(label, "GB/s", {label.op, bytes, run}, {"copy", copy.bytes(), [&] { copy.Run(parallel); }});
+  Copy same(bytes);
+  static Copy big(kStreamBytes);
+  const Work ours = {label.op, bytes, run};
+  Compare(label, "GB/s", ours, {"copy", same.bytes(), [&] { same.Run(parallel); }});
+  Compare(label, "GB/s", ours, {"STREAM", big.bytes(), [&] { big.Run(parallel); }});
 }
 
 }  // namespace bench
