@@ -1,6 +1,7 @@
 // Frozen linear layers with low-rank adapters (Hu et al., arXiv 2106.09685), several projections of one input:
 //   y = x Wᵀ + bias + scaling · (dropout(x) Aᵀ) Bᵀ
-// As PEFT does, the adapter computes in float32 over a bfloat16 base. BA and dW are never formed.
+// As PEFT does, the adapter computes in float32 over a bfloat16 base. BA and dW are never formed. Kernel and composition
+// draw their dropout masks from different generators; each is a pure function of the seed.
 import { needsGradient, record } from '../autograd.ts';
 import * as p from '../primitives.ts';
 import { hasKernel } from '../runtime.ts';
