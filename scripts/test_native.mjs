@@ -1,5 +1,5 @@
 // npm run test:native: needs a compiler only. Builds the stand-alone kernel tests twice (as shipped; with address and undefined sanitizers) and
-// runs them. npm run kernels:test (--quick) leaves the sanitizers out. Every program prints `<name>: N passed, N failed, N skipped`.
+// runs them, those of the CUDA kernels in the emulator. npm run kernels:test (--quick) leaves the sanitizers out. Every program prints `<name>: N passed, N failed, N skipped`.
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -28,7 +28,7 @@ function runProgram(path) {
 
 /** Builds and runs the tests in one mode, adding to `counts`. */
 async function runMode(folder, settings, counts) {
-  await buildKernels(folder, settings, ['rocit_tests']);
+  await buildKernels(folder, { ROCIT_EMULATE_CUDA: 'ON', ...settings }, ['rocit_tests']);
   for (const name of readdirSync(folder).filter((entry) => entry.endsWith('_test'))) {
     const one = runProgram(join(folder, name));
     for (const key of Object.keys(counts)) counts[key] += one[key];

@@ -1,4 +1,4 @@
-// What every operation's contract shares: element types, and the threads that the caller lends. Plain C.
+// What every operation's contract shares: element types, the threads that the caller lends, the stream for CUDA. Plain C.
 // Shape legend: N rows, C hidden size.
 #ifndef ROCIT_CONTRACT_H_
 #define ROCIT_CONTRACT_H_
@@ -15,5 +15,15 @@ typedef struct {
   void (*run)(void* context, int64_t count, int64_t cost, void (*body)(void* arg, int64_t begin, int64_t end),
               void* arg);
 } RocitParallel;
+
+// Where CUDA work goes: in order on the caller's stream; nothing waits for it. rocit_<op>_cuda takes the arguments of
+// rocit_<op>, with all tensors in device memory; the structs themselves and arrays of pointers or sizes are on the host.
+typedef struct {
+  void* stream;     // cudaStream_t
+  void* workspace;  // device memory, rocit_<op>_cuda_workspace() bytes, 256-byte aligned; null where that is 0
+} RocitCuda;
+
+// 0, or what went wrong: a cudaError_t, or 100000 + a cublasStatus_t.
+typedef int RocitCudaStatus;
 
 #endif  // ROCIT_CONTRACT_H_

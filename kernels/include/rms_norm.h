@@ -37,6 +37,9 @@ typedef struct {
 void rocit_rms_norm(const RocitRmsNormArgs* args, const RocitParallel* parallel);
 void rocit_rms_norm_grad(const RocitRmsNormGradArgs* args, const RocitParallel* parallel);
 
+RocitCudaStatus rocit_rms_norm_cuda(const RocitRmsNormArgs* args, const RocitCuda* cuda);
+RocitCudaStatus rocit_rms_norm_grad_cuda(const RocitRmsNormGradArgs* args, const RocitCuda* cuda);
+
 #ifdef __cplusplus
 }
 #endif

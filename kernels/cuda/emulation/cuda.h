@@ -1,0 +1,230 @@
+// The names of CUDA that the kernels use, as plain C++ for the emulator. Included by device.h alone.
+#ifndef ROCIT_EMULATION_CUDA_H_
+#define ROCIT_EMULATION_CUDA_H_
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#include "block.h"
+
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __noinline__ __attribute__((noinline))
+#define __launch_bounds__(...)
+#define __align__(bytes) alignas(bytes)
+
+typedef rocit::emulation::Dim dim3;
+typedef rocit::emulation::Index uint3;
+struct alignas(8) float2 { float x, y; };
+struct alignas(16) float4 { float x, y, z, w; };
+struct alignas(8) int2 { int x, y; };
+struct alignas(16) int4 { int x, y, z, w; };
+struct alignas(8) uint2 { unsigned x, y; };
+struct alignas(16) uint4 { unsigned x, y, z, w; };
+inline float2 make_float2(float x, float y) { return {x, y}; }
+inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
+inline int2 make_int2(int x, int y) { return {x, y}; }
+inline uint2 make_uint2(unsigned x, unsigned y) { return {x, y}; }
+inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return {x, y, z, w}; }
+
+// The runtime.
+
+typedef void* cudaStream_t;
+enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorInvalidConfiguration = 9 };
+enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2, cudaMemcpyDeviceToDevice = 3, cudaMemcpyDefault = 4 };
+enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
+enum cudaDeviceAttr { cudaDevAttrMultiProcessorCount = 16 };
+
+inline cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t) {
+  if (bytes > 0) std::memset(to, value, bytes);
+  return cudaSuccess;
+}
+inline cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t) {
+  if (bytes > 0) std::memcpy(to, from, bytes);
+  return cudaSuccess;
+}
+inline cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width,
+                                     size_t height, cudaMemcpyKind, cudaStream_t) {
+  for (size_t row = 0; width > 0 && row < height; ++row) {
+    std::memcpy(static_cast<char*>(to) + row * to_pitch, static_cast<const char*>(from) + row * from_pitch, width);
+  }
+  return cudaSuccess;
+}
+inline cudaError_t cudaGetLastError() { return cudaSuccess; }
+inline cudaError_t cudaGetDevice(int* device) {
+  *device = 0;
+  return cudaSuccess;
+}
+// Few, so that small tests too give a multiprocessor several pieces.
+inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) {
+  *value = 3;
+  return cudaSuccess;
+}
+template <class F>
+cudaError_t cudaFuncSetAttribute(F, cudaFuncAttribute, int bytes) {
+  return static_cast<size_t>(bytes) <= rocit::emulation::kMostSharedBytes ? cudaSuccess : cudaErrorInvalidValue;
+}
+
+// Arithmetic. Macros where the C library has such a name of its own.
+
+#define __expf(x) expf(x)
+#define __exp2f(x) exp2f(x)
+#define __logf(x) logf(x)
+#define __log2f(x) log2f(x)
+#define __sinf(x) sinf(x)
+#define __cosf(x) cosf(x)
+#define __fdividef(x, y) ((x) / (y))
+#define __frcp_rn(x) (1.0f / (x))
+#define __fsqrt_rn(x) sqrtf(x)
+#define __fmaf_rn(x, y, z) fmaf(x, y, z)
+#define __fmul_rn(x, y) ((x) * (y))
+#define __fadd_rn(x, y) ((x) + (y))
+#define rsqrtf(x) (1.0f / sqrtf(x))
+
+template <class To, class From>
+inline To RocitBitCast(From from) {
+  static_assert(sizeof(To) == sizeof(From), "bits of the same number");
+  To to;
+  std::memcpy(&to, &from, sizeof(to));
+  return to;
+}
+inline unsigned __float_as_uint(float x) { return RocitBitCast<unsigned>(x); }
+inline int __float_as_int(float x) { return RocitBitCast<int>(x); }
+inline float __uint_as_float(unsigned x) { return RocitBitCast<float>(x); }
+inline float __int_as_float(int x) { return RocitBitCast<float>(x); }
+inline int __popc(unsigned x) { return __builtin_popcount(x); }
+inline int __clz(int x) { return x == 0 ? 32 : __builtin_clz(static_cast<unsigned>(x)); }
+inline int __ffs(int x) { return __builtin_ffs(x); }
+template <class T>
+inline T __ldg(const T* from) { return *from; }
+template <class T>
+inline T min(T a, T b) { return b < a ? b : a; }
+template <class T>
+inline T max(T a, T b) { return a < b ? b : a; }
+
+template <class T>
+inline T atomicAdd(T* to, T value) {
+  const T before = *to;
+  *to = before + value;
+  return before;
+}
+template <class T>
+inline T atomicMax(T* to, T value) {
+  const T before = *to;
+  *to = before < value ? value : before;
+  return before;
+}
+template <class T>
+inline T atomicMin(T* to, T value) {
+  const T before = *to;
+  *to = value < before ? value : before;
+  return before;
+}
+template <class T>
+inline T atomicCAS(T* to, T expected, T value) {
+  const T before = *to;
+  if (before == expected) *to = value;
+  return before;
+}
+inline void __threadfence() {}
+
+// Meetings of threads. The defaults are the place of the call.
+
+#define ROCIT_HERE const char *file = __builtin_FILE(), int line = __builtin_LINE()
+
+inline void __syncthreads(ROCIT_HERE) { rocit::emulation::SyncThreads({"__syncthreads", file, line}); }
+
+inline void __syncwarp(unsigned mask = 0xffffffffu, ROCIT_HERE) {
+  rocit::emulation::MeetWarp({"__syncwarp", file, line}, mask, nullptr, [](void* const*, uint32_t) {});
+}
+
+namespace rocit {
+namespace emulation {
+
+struct ShuffleLane {
+  uint64_t value;
+  unsigned source;
+};
+
+inline void CompleteShuffle(void* const* lanes, uint32_t mask) {
+  uint64_t values[32] = {};
+  for (unsigned i = 0; i < 32; ++i) {
+    if (mask >> i & 1) values[i] = static_cast<ShuffleLane*>(lanes[i])->value;
+  }
+  for (unsigned i = 0; i < 32; ++i) {
+    if ((mask >> i & 1) == 0) continue;
+    ShuffleLane* lane = static_cast<ShuffleLane*>(lanes[i]);
+    if ((mask >> lane->source & 1) == 0) Die({"shuffle", "kernel", 0}, "a lane asks one that the mask lacks");
+    lane->value = values[lane->source];
+  }
+}
+
+template <class T>
+T Shuffle(const Place& place, unsigned mask, T value, unsigned source) {
+  static_assert(sizeof(T) == 4 || sizeof(T) == 8, "as in CUDA");
+  ShuffleLane own = {0, source};
+  std::memcpy(&own.value, &value, sizeof(T));
+  MeetWarp(place, mask, &own, &CompleteShuffle);
+  std::memcpy(&value, &own.value, sizeof(T));
+  return value;
+}
+
+struct VoteLane {
+  bool holds;
+  uint32_t votes;
+};
+
+inline uint32_t Vote(const Place& place, unsigned mask, bool holds) {
+  VoteLane own = {holds, 0};
+  MeetWarp(place, mask, &own, [](void* const* lanes, uint32_t all) {
+    uint32_t votes = 0;
+    for (unsigned i = 0; i < 32; ++i) {
+      if (all >> i & 1) votes |= static_cast<uint32_t>(static_cast<VoteLane*>(lanes[i])->holds) << i;
+    }
+    for (unsigned i = 0; i < 32; ++i) {
+      if (all >> i & 1) static_cast<VoteLane*>(lanes[i])->votes = votes;
+    }
+  });
+  return own.votes;
+}
+
+}  // namespace emulation
+}  // namespace rocit
+
+template <class T>
+T __shfl_sync(unsigned mask, T value, int source, int width = 32, ROCIT_HERE) {
+  const unsigned first = rocit::emulation::Lane() & ~(width - 1u);
+  return rocit::emulation::Shuffle({"__shfl_sync", file, line}, mask, value, first + (source & (width - 1)));
+}
+template <class T>
+T __shfl_xor_sync(unsigned mask, T value, int other, int width = 32, ROCIT_HERE) {
+  const unsigned lane = rocit::emulation::Lane(), source = lane ^ other;
+  const bool is_inside = source < (lane & ~(width - 1u)) + width;
+  return rocit::emulation::Shuffle({"__shfl_xor_sync", file, line}, mask, value, is_inside ? source : lane);
+}
+template <class T>
+T __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = 32, ROCIT_HERE) {
+  const unsigned lane = rocit::emulation::Lane();
+  const bool is_inside = (lane & (width - 1u)) + delta < static_cast<unsigned>(width);
+  return rocit::emulation::Shuffle({"__shfl_down_sync", file, line}, mask, value, is_inside ? lane + delta : lane);
+}
+template <class T>
+T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = 32, ROCIT_HERE) {
+  const unsigned lane = rocit::emulation::Lane();
+  const bool is_inside = (lane & (width - 1u)) >= delta;
+  return rocit::emulation::Shuffle({"__shfl_up_sync", file, line}, mask, value, is_inside ? lane - delta : lane);
+}
+inline unsigned __ballot_sync(unsigned mask, int holds, ROCIT_HERE) {
+  return rocit::emulation::Vote({"__ballot_sync", file, line}, mask, holds != 0);
+}
+inline int __any_sync(unsigned mask, int holds, ROCIT_HERE) {
+  return rocit::emulation::Vote({"__any_sync", file, line}, mask, holds != 0) != 0;
+}
+inline int __all_sync(unsigned mask, int holds, ROCIT_HERE) {
+  return rocit::emulation::Vote({"__all_sync", file, line}, mask, holds != 0) == mask;
+}
+
+#endif  // ROCIT_EMULATION_CUDA_H_
