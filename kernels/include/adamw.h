@@ -36,6 +36,10 @@ typedef struct {
 
 RocitAdamwResult rocit_adamw(const RocitAdamwArgs* args, const RocitParallel* parallel);
 
+// The result goes to stats [2] on the device: grad_norm, bad_tensor.
+int64_t rocit_adamw_cuda_workspace(const RocitAdamwArgs* args);
+RocitCudaStatus rocit_adamw_cuda(const RocitAdamwArgs* args, float* stats, const RocitCuda* cuda);
+
 #ifdef __cplusplus
 }
 #endif

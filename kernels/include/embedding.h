@@ -19,6 +19,9 @@ typedef struct {
 // The index of the first id outside of [0, V), where nothing is written; else -1.
 int64_t rocit_embedding(const RocitEmbeddingArgs* args, const RocitParallel* parallel);
 
+// The ids must be checked before; rows of bad ones hold anything.
+RocitCudaStatus rocit_embedding_cuda(const RocitEmbeddingArgs* args, const RocitCuda* cuda);
+
 #ifdef __cplusplus
 }
 #endif

@@ -28,6 +28,9 @@ typedef struct {
 
 void rocit_linear_cross_entropy(const RocitLinearCrossEntropyArgs* args, const RocitParallel* parallel);
 
+int64_t rocit_linear_cross_entropy_cuda_workspace(const RocitLinearCrossEntropyArgs* args);
+RocitCudaStatus rocit_linear_cross_entropy_cuda(const RocitLinearCrossEntropyArgs* args, const RocitCuda* cuda);
+
 #ifdef __cplusplus
 }
 #endif

@@ -53,6 +53,11 @@ typedef struct {
 void rocit_lora_linear(const RocitLoraLinearArgs* args, const RocitParallel* parallel);
 void rocit_lora_linear_grad(const RocitLoraLinearGradArgs* args, const RocitParallel* parallel);
 
+int64_t rocit_lora_linear_cuda_workspace(const RocitLoraLinearArgs* args);
+RocitCudaStatus rocit_lora_linear_cuda(const RocitLoraLinearArgs* args, const RocitCuda* cuda);
+int64_t rocit_lora_linear_grad_cuda_workspace(const RocitLoraLinearGradArgs* args);
+RocitCudaStatus rocit_lora_linear_grad_cuda(const RocitLoraLinearGradArgs* args, const RocitCuda* cuda);
+
 #ifdef __cplusplus
 }
 #endif

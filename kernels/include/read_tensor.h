@@ -14,6 +14,7 @@ typedef enum {
   ROCIT_READ_TOO_SHORT = 2,   // offset + bytes is behind the end: file_bytes
   ROCIT_READ_FAILED = 3,      // the system gave up in between: system_error
   ROCIT_READ_NOT_FINITE = 4,  // NaN, Inf, or too large for the dtype: bad_index, the first one
+  ROCIT_READ_CUDA = 5,        // the copy to the device failed: system_error, a RocitCudaStatus
 } RocitReadStatus;
 
 typedef struct {
@@ -34,6 +35,12 @@ typedef struct {
 } RocitReadResult;
 
 RocitReadResult rocit_read_tensor(const RocitReadTensorArgs* args, const RocitParallel* parallel);
+
+// y is in device memory. The file is read and converted on the CPU, one half of `staging` while the other is copied: host
+// memory of ROCIT_READ_STAGING_BYTES, page-locked where copies are to be fast. Waits for the stream.
+#define ROCIT_READ_STAGING_BYTES (32 << 20)
+RocitReadResult rocit_read_tensor_cuda(const RocitReadTensorArgs* args, void* staging, const RocitParallel* parallel,
+                                       const RocitCuda* cuda);
 
 #ifdef __cplusplus
 }

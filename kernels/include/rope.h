@@ -27,6 +27,8 @@ typedef struct {
 
 void rocit_rope(const RocitRopeArgs* args, const RocitParallel* parallel);
 
+RocitCudaStatus rocit_rope_cuda(const RocitRopeArgs* args, const RocitCuda* cuda);
+
 #ifdef __cplusplus
 }
 #endif

@@ -33,6 +33,9 @@ typedef struct {
 void rocit_swiglu(const RocitSwigluArgs* args, const RocitParallel* parallel);
 void rocit_swiglu_grad(const RocitSwigluGradArgs* args, const RocitParallel* parallel);
 
+RocitCudaStatus rocit_swiglu_cuda(const RocitSwigluArgs* args, const RocitCuda* cuda);
+RocitCudaStatus rocit_swiglu_grad_cuda(const RocitSwigluGradArgs* args, const RocitCuda* cuda);
+
 #ifdef __cplusplus
 }
 #endif
