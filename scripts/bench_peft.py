@@ -2,14 +2,16 @@
 
     python scripts/bench_peft.py <model folder> <samples.jsonl> --dtype float32 --r 16 --json
 
-Each line of the JSONL: {"input_ids": [...], "is_target": [...]}. Every batch size and, in bfloat16, both settings of
-autocast_adapter_dtype are tried once on --sweep-samples samples; the fastest runs --repeats times over all samples.
-Each measurement runs in a process of its own: load, warm-up (left out), then sorted by length, padded on the right,
-sdpa attention, no torch.compile, labels on targets only, clipping and fused AdamW each --samples-per-step samples.
-To interleave with another program, name one setting and one repeat: --batch-sizes 4 --autocast on --repeats 1.
+Each line of the JSONL: {"input_ids": [...], "is_target": [...]}. In bfloat16 both settings of autocast_adapter_dtype,
+then every batch size with the faster one, are tried once on --sweep-samples samples; the fastest runs --repeats times
+over all samples. Each repeat runs in a process of its own: load, warm-up (left out), then sorted by length, padded on the
+right, sdpa attention, no torch.compile, labels on targets only, clipping and fused AdamW each --samples-per-step samples.
+To interleave with another program (npm run bench does), search with --repeats 0, then name one setting and one repeat:
+--batch-sizes 4 --autocast on --repeats 1.
 
 Prints a line a measurement and the best's median; with --json as JSON lines. tokens_per_s counts len(input_ids), not
-padding; peak_memory_bytes is the peak less what was in use after loading (resident set, or allocated by CUDA).
+padding. others_share is the part of the machine's processors that other programs used meanwhile. peak_memory_bytes is the high-water mark of the resident set (VmHWM, set back through clear_refs), or of what
+CUDA allocated, less what was in use once the model was loaded and every weight had been read once.
 
 Needs: pip install torch==2.15.0 transformers==5.23.0 peft==0.21.2 psutil==7.2.2
 """
@@ -140,40 +142,86 @@ class PeakMemory:
 
 def measure(setting: Setting, samples: list[Sample]) -> dict[str, Any]:
     """Loads, warms up with the longest and the median batch, and times one pass. Runs in its own process."""
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    warnings.simplefilter("ignore", FutureWarning)
-    torch.set_num_threads(setting.threads)
+    prepare_process(setting)
     model = load(setting)
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4, fused=True)
+    optimizer = create_optimizer(model)
+    for parameter in model.parameters():
+        parameter.detach().amax()  # weights may still be a mapped file
     memory = PeakMemory(setting.device)
     middle = len(samples) // 2
     for warm_up in (samples[-setting.batch_size :], samples[middle : middle + setting.batch_size]):
         train(model, optimizer, warm_up, setting)
-    start = time.perf_counter()
+    start, others = time.perf_counter(), seconds_of_others()
     loss_sum = train(model, optimizer, samples, setting)
     wall = time.perf_counter() - start
-    num_tokens = sum(len(sample["input_ids"]) for sample in samples)
-    num_targets = sum(sum(sample["is_target"][1:]) for sample in samples)
     return {
-        "num_samples": len(samples),
-        "num_tokens": num_tokens,
-        "num_targets": num_targets,
-        "seconds": wall,
-        "tokens_per_s": num_tokens / wall,
-        "samples_per_s": len(samples) / wall,
+        **speed_of(samples, wall),
+        "others_share": (seconds_of_others() - others) / wall / psutil.cpu_count(),
         "peak_memory_bytes": memory.read(),
+        "loaded_memory_bytes": memory.start,
         "largest_batch_tokens": max(
             sum(len(sample["input_ids"]) for sample in samples[i : i + setting.batch_size])
             for i in range(0, len(samples), setting.batch_size)
         ),
-        "mean_loss": loss_sum / num_targets,
+        "mean_loss": loss_sum / sum(sum(sample["is_target"][1:]) for sample in samples),
     }
 
 
-def measure_alone(setting: Setting, samples: list[Sample]) -> dict[str, Any]:
+def sweep(settings: list[Setting], samples: list[Sample]) -> list[tuple[Setting, dict[str, Any]]]:
+    """Times one pass a setting: both autocasts with the middle batch size, then the other sizes with the faster one.
+
+    Runs in its own process.
+    """
+    prepare_process(settings[0])
+    middle = sorted(setting.batch_size for setting in settings)[len(settings) // 2]
+    results = [(setting, try_setting(setting, samples)) for setting in settings if setting.batch_size == middle]
+    faster = max(results, key=lambda pair: pair[1]["tokens_per_s"])[0].autocast_adapter_dtype
+    rest = [x for x in settings if x.batch_size != middle and x.autocast_adapter_dtype == faster]
+    return results + [(setting, try_setting(setting, samples)) for setting in rest]
+
+
+def try_setting(setting: Setting, samples: list[Sample]) -> dict[str, Any]:
+    model = load(setting)
+    optimizer = create_optimizer(model)
+    train(model, optimizer, samples[-min(4, setting.batch_size) :], setting)
+    start = time.perf_counter()
+    train(model, optimizer, samples, setting)
+    return speed_of(samples, time.perf_counter() - start)
+
+
+def seconds_of_others() -> float:
+    """Processor time that all processes but this one have used."""
+    machine, own = psutil.cpu_times(), psutil.Process().cpu_times()
+    return sum(machine) - machine.idle - machine.iowait - own.user - own.system
+
+
+def prepare_process(setting: Setting) -> None:
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    warnings.simplefilter("ignore", FutureWarning)
+    torch.set_num_threads(setting.threads)
+
+
+def create_optimizer(model: Any) -> torch.optim.Optimizer:
+    return torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4, fused=True)
+
+
+def speed_of(samples: list[Sample], wall: float) -> dict[str, Any]:
+    num_tokens = sum(len(sample["input_ids"]) for sample in samples)
+    return {
+        "num_samples": len(samples),
+        "num_tokens": num_tokens,
+        "num_targets": sum(sum(sample["is_target"][1:]) for sample in samples),
+        "seconds": wall,
+        "tokens_per_s": num_tokens / wall,
+        "samples_per_s": len(samples) / wall,
+    }
+
+
+def alone(function: Any, *arguments: Any) -> Any:
+    """The result of a function that runs in a process of its own."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(measure, (setting, samples))
+        return pool.apply(function, arguments)
 
 
 def report(kind: str, setting: Setting, result: dict[str, Any], as_json: bool) -> None:
@@ -182,12 +230,13 @@ def report(kind: str, setting: Setting, result: dict[str, Any], as_json: bool) -
         row = {"kind": kind, **asdict(setting), **result, "tools": tools, "python": platform.python_version()}
         print(json.dumps(row), flush=True)
         return
-    print(
+    line = (
         f"{kind}: batch {setting.batch_size}, autocast_adapter_dtype {setting.autocast_adapter_dtype}: "
-        f"{result['tokens_per_s']:.1f} tokens/s, {result['samples_per_s']:.3f} samples/s, "
-        f"{result['peak_memory_bytes'] / 2**20:.0f} MiB over loading, loss {result['mean_loss']:.4f}",
-        flush=True,
+        f"{result['tokens_per_s']:.1f} tokens/s, {result['samples_per_s']:.3f} samples/s"
     )
+    if "mean_loss" in result:
+        line += f", {result['peak_memory_bytes'] / 2**20:.0f} MiB over loading, loss {result['mean_loss']:.4f}"
+    print(line, flush=True)
 
 
 def settings_of(args: argparse.Namespace) -> list[Setting]:
@@ -198,8 +247,8 @@ def settings_of(args: argparse.Namespace) -> list[Setting]:
             args.model, args.dtype, args.r, batch_size, autocast, args.samples_per_step, args.gradient_checkpointing,
             args.threads, args.device,
         )
-        for batch_size in args.batch_sizes
         for autocast in autocasts[args.autocast]
+        for batch_size in args.batch_sizes
     ]  # fmt: skip
 
 
@@ -228,13 +277,15 @@ def main() -> None:
     settings = settings_of(args)
     best = settings[0]
     if len(settings) > 1:
-        sweep = {setting: measure_alone(setting, spread(samples, args.sweep_samples)) for setting in settings}
-        for setting, result in sweep.items():
+        swept = alone(sweep, settings, spread(samples, args.sweep_samples))
+        for setting, result in swept:
             report("sweep", setting, result, args.json)
-        best = max(sweep, key=lambda setting: sweep[setting]["tokens_per_s"])
-    results = [measure_alone(best, samples) for _ in range(args.repeats)]
+        best = max(swept, key=lambda pair: pair[1]["tokens_per_s"])[0]
+    results = [alone(measure, best, samples) for _ in range(args.repeats)]
     for result in results:
         report("repeat", best, result, args.json)
+    if not results:
+        return
     median = statistics.median_low([result["tokens_per_s"] for result in results])
     report("best", best, next(x for x in results if x["tokens_per_s"] == median), args.json)
 
