@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <tuple>
 #include <utility>
 
@@ -137,32 +138,102 @@ __device__ __forceinline__ Bf16 FromFloat<Bf16>(float x) {
   return {static_cast<uint16_t>(Pack2(x, 0.0f) & 0xffffu)};
 }
 
+#if !ROCIT_CUDA_EMULATION
+namespace raw {
+
+template <int kBytes>
+struct Word;
+
+template <>
+struct Word<2> {
+  typedef uint16_t Type;
+  static __device__ __forceinline__ void Store(void* to, Type x) { *static_cast<Type*>(to) = x; }
+};
+
+template <>
+struct Word<4> {
+  typedef uint32_t Type;
+  static __device__ __forceinline__ void Store(void* to, Type x) { *static_cast<Type*>(to) = x; }
+};
+
+// Stores as one instruction: left to itself the compiler takes some of them apart.
+template <>
+struct Word<8> {
+  typedef uint2 Type;
+  static __device__ __forceinline__ void Store(void* to, Type x) {
+    asm volatile("st.v2.b32 [%0], {%1, %2};" ::"l"(to), "r"(x.x), "r"(x.y) : "memory");
+  }
+};
+
+template <>
+struct Word<16> {
+  typedef uint4 Type;
+  static __device__ __forceinline__ void Store(void* to, Type x) {
+    asm volatile("st.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(to), "r"(x.x), "r"(x.y), "r"(x.z), "r"(x.w) : "memory");
+  }
+};
+
+}  // namespace raw
+#endif
+
 // kCount neighbours, loaded and stored at once: at most 16 bytes, on a multiple of their size.
 template <class T, int kCount>
 struct alignas(sizeof(T) * kCount) Vec {
-  static_assert(sizeof(T) * kCount <= 16, "the widest access");
   T at[kCount];
 
-  static __device__ __forceinline__ Vec Load(const T* from) {
+#if ROCIT_CUDA_EMULATION
+  static Vec Load(const T* from) {
     Check(from);
     return *reinterpret_cast<const Vec*>(from);
   }
-  __device__ __forceinline__ void Store(T* to) const {
+  void Store(T* to) const {
     Check(to);
     *reinterpret_cast<Vec*>(to) = *this;
   }
 
  private:
-#if ROCIT_CUDA_EMULATION
   static void Check(const T* at) {
     if (reinterpret_cast<uintptr_t>(at) % sizeof(Vec) != 0) {
       emulation::Die({"Vec", __builtin_FILE(), __builtin_LINE()}, "a vector that is not on a multiple of its size");
     }
   }
 #else
-  static __device__ __forceinline__ void Check(const T*) {}
+  typedef raw::Word<sizeof(T) * kCount> Word;
+  static __device__ __forceinline__ Vec Load(const T* from) {
+    const typename Word::Type raw = *reinterpret_cast<const typename Word::Type*>(from);
+    Vec own;
+    memcpy(&own, &raw, sizeof(own));
+    return own;
+  }
+  __device__ __forceinline__ void Store(T* to) const {
+    typename Word::Type raw;
+    memcpy(&raw, this, sizeof(raw));
+    Word::Store(to, raw);
+  }
 #endif
 };
+
+template <class T, int kCount>
+__device__ __forceinline__ void ToFloats(const Vec<T, kCount>& from, float (&to)[kCount]) {
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) to[i] = ToFloat(from.at[i]);
+}
+
+// The nearest values of type T, in pairs where it has pairs.
+template <class T, int kCount>
+__device__ __forceinline__ Vec<T, kCount> Rounded(const float (&x)[kCount]) {
+  Vec<T, kCount> rounded;
+  if constexpr (sizeof(T) == 2 && kCount % 2 == 0) {
+    uint32_t pairs[kCount / 2];
+#pragma unroll
+    for (int i = 0; i < kCount / 2; ++i) pairs[i] = Pack2(x[2 * i], x[2 * i + 1]);
+    memcpy(&rounded, pairs, sizeof(rounded));
+  } else {
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) rounded.at[i] = FromFloat<T>(x[i]);
+  }
+  return rounded;
+}
 
 // Elements of 16 bytes.
 template <class T>

@@ -11,16 +11,20 @@ constexpr int kKept = 4;  // pieces of a row that a thread keeps
 constexpr int kRowsPerBlock = 4;
 constexpr int kMostThreads = 512;
 
-// Every thread of a row calls body(c) for the columns c of its pieces, the first kKept of them unrolled.
-template <int kVec, class First, class Others>
-__device__ __forceinline__ void EachPiece(int64_t columns, const First& first, const Others& others) {
-  const int64_t step = static_cast<int64_t>(blockDim.x) * kVec;
-  int64_t c = static_cast<int64_t>(threadIdx.x) * kVec;
+// The columns that a thread of a row works on: kKept pieces first, unrolled, then others.
+template <int kVec, class Body>
+__device__ __forceinline__ void EachKept(int64_t columns, const Body& body) {
 #pragma unroll
-  for (int k = 0; k < kKept; ++k, c += step) {
-    if (c < columns) first(k, c);
+  for (int k = 0; k < kKept; ++k) {
+    const int64_t c = (static_cast<int64_t>(k) * blockDim.x + threadIdx.x) * kVec;
+    if (c < columns) body(k, c);
   }
-  for (; c < columns; c += step) others(c);
+}
+
+template <int kVec, class Body>
+__device__ __forceinline__ void EachOther(int64_t columns, const Body& body) {
+  const int64_t step = static_cast<int64_t>(blockDim.x) * kVec;
+  for (int64_t c = kKept * step + static_cast<int64_t>(threadIdx.x) * kVec; c < columns; c += step) body(c);
 }
 
 template <bool kWarpPerRow>
@@ -30,10 +34,10 @@ __device__ __forceinline__ float RowSum(float value, float* shared32) {
 
 template <class T, int kVec>
 __device__ __forceinline__ Vec<T, kVec> Sum(const Vec<T, kVec>& a, const Vec<T, kVec>& b) {
-  Vec<T, kVec> sum;
+  float sum[kVec];
 #pragma unroll
-  for (int i = 0; i < kVec; ++i) sum.at[i] = FromFloat<T>(ToFloat(a.at[i]) + ToFloat(b.at[i]));
-  return sum;
+  for (int i = 0; i < kVec; ++i) sum[i] = ToFloat(a.at[i]) + ToFloat(b.at[i]);
+  return Rounded<T>(sum);
 }
 
 template <class T, int kVec>
@@ -47,10 +51,10 @@ __device__ __forceinline__ float Squares(const Vec<T, kVec>& a) {
 template <class T, int kVec>
 __device__ __forceinline__ void Scale(const Vec<T, kVec>& sum, float rstd, const T* weight, T* y) {
   const auto w = Vec<T, kVec>::Load(weight);
-  Vec<T, kVec> result;
+  float result[kVec];
 #pragma unroll
-  for (int i = 0; i < kVec; ++i) result.at[i] = FromFloat<T>(ToFloat(sum.at[i]) * rstd * ToFloat(w.at[i]));
-  result.Store(y);
+  for (int i = 0; i < kVec; ++i) result[i] = ToFloat(sum.at[i]) * rstd * ToFloat(w.at[i]);
+  Rounded<T>(result).Store(y);
 }
 
 template <class T, int kVec, bool kHasResidual, bool kWarpPerRow>
@@ -62,29 +66,33 @@ __global__ void __launch_bounds__(kMostThreads)
   if (kWarpPerRow && row >= rows) return;  // a whole warp
   const int64_t start = row * columns;
   using Piece = Vec<T, kVec>;
-  const auto load = [&](int64_t c) {
-    const Piece own = Piece::Load(x + start + c);
-    if (!kHasResidual) return own;
-    const Piece both = Sum(own, Piece::Load(residual + start + c));
-    both.Store(sum + start + c);
-    return both;
-  };
-  Piece kept[kKept];
+  Piece kept[kKept], added[kHasResidual ? kKept : 1];
+  EachKept<kVec>(columns, [&](int k, int64_t c) {
+    kept[k] = Piece::Load(x + start + c);
+    if constexpr (kHasResidual) added[k] = Piece::Load(residual + start + c);
+  });
   float squares = 0;
-  EachPiece<kVec>(
-      columns,
-      [&](int k, int64_t c) {
-        kept[k] = load(c);
-        squares += Squares(kept[k]);
-      },
-      [&](int64_t c) { squares += Squares(load(c)); });
+  EachKept<kVec>(columns, [&](int k, int64_t c) {
+    if constexpr (kHasResidual) {
+      kept[k] = Sum(kept[k], added[k]);
+      kept[k].Store(sum + start + c);
+    }
+    squares += Squares(kept[k]);
+  });
+  EachOther<kVec>(columns, [&](int64_t c) {
+    Piece own = Piece::Load(x + start + c);
+    if constexpr (kHasResidual) {
+      own = Sum(own, Piece::Load(residual + start + c));
+      own.Store(sum + start + c);
+    }
+    squares += Squares(own);
+  });
   const float mean = columns > 0 ? RowSum<kWarpPerRow>(squares, shared) / static_cast<float>(columns) : 0.0f;
   const float rstd = 1.0f / sqrtf(mean + eps);
   if (threadIdx.x == 0) rstds[row] = rstd;
   const T* again = kHasResidual ? sum : x;  // a thread reads what it wrote itself
-  EachPiece<kVec>(
-      columns, [&](int k, int64_t c) { Scale(kept[k], rstd, weight + c, y + start + c); },
-      [&](int64_t c) { Scale(Piece::Load(again + start + c), rstd, weight + c, y + start + c); });
+  EachKept<kVec>(columns, [&](int k, int64_t c) { Scale(kept[k], rstd, weight + c, y + start + c); });
+  EachOther<kVec>(columns, [&](int64_t c) { Scale(Piece::Load(again + start + c), rstd, weight + c, y + start + c); });
 }
 
 template <class T, int kVec>
@@ -100,14 +108,15 @@ template <bool kHasDsum, class T, int kVec>
 __device__ __forceinline__ void InputGradient(const Vec<T, kVec>& dy, const Vec<T, kVec>& sum, const T* weight,
                                               const T* dsum, float rstd, float pull, T* dx) {
   const auto w = Vec<T, kVec>::Load(weight);
-  Vec<T, kVec> d, result;
-  if (kHasDsum) d = Vec<T, kVec>::Load(dsum);
+  float result[kVec];
 #pragma unroll
-  for (int i = 0; i < kVec; ++i) {
-    const float own = ToFloat(w.at[i]) * ToFloat(dy.at[i]) * rstd - ToFloat(sum.at[i]) * pull;
-    result.at[i] = FromFloat<T>(kHasDsum ? own + ToFloat(d.at[i]) : own);
+  for (int i = 0; i < kVec; ++i) result[i] = ToFloat(w.at[i]) * ToFloat(dy.at[i]) * rstd - ToFloat(sum.at[i]) * pull;
+  if constexpr (kHasDsum) {
+    const auto d = Vec<T, kVec>::Load(dsum);
+#pragma unroll
+    for (int i = 0; i < kVec; ++i) result[i] += ToFloat(d.at[i]);
   }
-  result.Store(dx);
+  Rounded<T>(result).Store(dx);
 }
 
 template <class T, int kVec, bool kHasDsum, bool kWarpPerRow>
@@ -122,24 +131,21 @@ __global__ void __launch_bounds__(kMostThreads)
   using Piece = Vec<T, kVec>;
   Piece kept_dy[kKept], kept_sum[kKept];
   float product = 0;
-  EachPiece<kVec>(
-      columns,
-      [&](int k, int64_t c) {
-        kept_dy[k] = Piece::Load(dy + start + c);
-        kept_sum[k] = Piece::Load(sum + start + c);
-        product += WeightedProduct(kept_dy[k], kept_sum[k], weight + c);
-      },
-      [&](int64_t c) {
-        product += WeightedProduct(Piece::Load(dy + start + c), Piece::Load(sum + start + c), weight + c);
-      });
+  EachKept<kVec>(columns, [&](int k, int64_t c) {
+    kept_dy[k] = Piece::Load(dy + start + c);
+    kept_sum[k] = Piece::Load(sum + start + c);
+  });
+  EachKept<kVec>(columns, [&](int k, int64_t c) { product += WeightedProduct(kept_dy[k], kept_sum[k], weight + c); });
+  EachOther<kVec>(columns, [&](int64_t c) {
+    product += WeightedProduct(Piece::Load(dy + start + c), Piece::Load(sum + start + c), weight + c);
+  });
   const float mean = columns > 0 ? RowSum<kWarpPerRow>(product, shared) / static_cast<float>(columns) : 0.0f;
   const float rstd = rstds[row], pull = mean * rstd * rstd * rstd;
   const auto write = [&](const Piece& d, const Piece& s, int64_t c) {
     InputGradient<kHasDsum>(d, s, weight + c, dsum + (kHasDsum ? start + c : 0), rstd, pull, dx + start + c);
   };
-  EachPiece<kVec>(
-      columns, [&](int k, int64_t c) { write(kept_dy[k], kept_sum[k], c); },
-      [&](int64_t c) { write(Piece::Load(dy + start + c), Piece::Load(sum + start + c), c); });
+  EachKept<kVec>(columns, [&](int k, int64_t c) { write(kept_dy[k], kept_sum[k], c); });
+  EachOther<kVec>(columns, [&](int64_t c) { write(Piece::Load(dy + start + c), Piece::Load(sum + start + c), c); });
 }
 
 struct Shape {
