@@ -1,0 +1,45 @@
+// Bare products on the device, by cuBLASLt (in the emulator a plain loop), as the baseline of what multiplies matrices.
+#ifndef ROCIT_BENCH_GEMM_ON_DEVICE_H_
+#define ROCIT_BENCH_GEMM_ON_DEVICE_H_
+
+#include <memory>
+
+#include "../cuda/gemm.h"
+#include "cuda_bench.h"
+
+namespace bench {
+
+inline constexpr int64_t kGemmWorkspace = kIsEmulated ? 0 : int64_t{32} << 20;
+
+// A product of the contract's form with cuBLASLt's workspace beside it.
+class Product {
+ public:
+  explicit Product(const RocitGemmArgs& args) : args_(args), workspace_(kGemmWorkspace) {}
+  double operations() const {
+    return 2 * static_cast<double>(args_.m) * static_cast<double>(args_.n) * static_cast<double>(args_.k);
+  }
+  RocitCudaStatus Run() { return rocit::CudaGemm(args_, device::Cuda(), workspace_.data(), kGemmWorkspace); }
+
+ private:
+  RocitGemmArgs args_;
+  device::Memory workspace_;
+};
+
+// [size, size] by [size, size], b transposed as a weight is.
+class SquareProduct {
+ public:
+  SquareProduct(RocitDtype dtype, int64_t size)
+      : a_(dtype, size * size, 1), b_(dtype, size * size, 2), c_(dtype, size * size),
+        product_({dtype, dtype, size, size, size, a_.data(), b_.data(), c_.data(), size, size, size, 0, 1, 0}) {}
+  double operations() const { return product_.operations(); }
+  RocitCudaStatus Run() { return product_.Run(); }
+
+ private:
+  Drawn a_, b_;
+  device::Tensor c_;
+  Product product_;
+};
+
+}  // namespace bench
+
+#endif  // ROCIT_BENCH_GEMM_ON_DEVICE_H_
