@@ -14,7 +14,7 @@ const HELP = `npm run bench [-- [config] [key=value …] [flags]]
 
 Times the product's LoRA step (packed, r on all linear layers, every row with its own labels) and, in turn with it,
 transformers + PEFT on the same samples: the better of autocast_adapter_dtype on and off and the best batch size of
-1, 2, 4, 8 and 16, searched once and kept in build/bench. Then the peak memory of both on one micro-batch of equal
+1, 2, 4, 8 and 16, found once by a short search and kept in build/bench. Then the peak memory of both on one micro-batch of equal
 tokens, over what they hold after loading. Each measurement is a process of its own; warm-up is left out.
 "others %" is what other programs took of the processors meanwhile: figures count where it is near 0.
 

@@ -2,16 +2,17 @@
 
     python scripts/bench_peft.py <model folder> <samples.jsonl> --dtype float32 --r 16 --json
 
-Each line of the JSONL: {"input_ids": [...], "is_target": [...]}. In bfloat16 both settings of autocast_adapter_dtype,
-then every batch size with the faster one, are tried once on --sweep-samples samples; the fastest runs --repeats times
-over all samples. Each repeat runs in a process of its own: load, warm-up (left out), then sorted by length, padded on the
-right, sdpa attention, no torch.compile, labels on targets only, clipping and fused AdamW each --samples-per-step samples.
-To interleave with another program (npm run bench does), search with --repeats 0, then name one setting and one repeat:
---batch-sizes 4 --autocast on --repeats 1.
+Each line of the JSONL: {"input_ids": [...], "is_target": [...]}. First a short search on --sweep-samples samples: in
+bfloat16 both settings of autocast_adapter_dtype, then the batch sizes up and down from the middle one with the faster,
+until they get slower. The fastest runs --repeats times over all samples. Each repeat runs in a process of its own:
+load, warm-up (left out), then sorted by length, padded on the right, sdpa attention, no torch.compile, labels on
+targets only, clipping and fused AdamW each --samples-per-step samples. To interleave with another program (npm run
+bench does), search with --repeats 0, then name one setting and one repeat: --batch-sizes 4 --autocast on --repeats 1.
 
 Prints a line a measurement and the best's median; with --json as JSON lines. tokens_per_s counts len(input_ids), not
-padding. others_share is the part of the machine's processors that other programs used meanwhile. peak_memory_bytes is the high-water mark of the resident set (VmHWM, set back through clear_refs), or of what
-CUDA allocated, less what was in use once the model was loaded and every weight had been read once.
+padding. others_share is the part of the machine's processors that other programs used meanwhile. peak_memory_bytes is
+the high-water mark of the resident set (VmHWM, set back through clear_refs), or of what CUDA allocated, less what was
+in use once the model was loaded and every weight had been read once.
 
 Needs: pip install torch==2.15.0 transformers==5.23.0 peft==0.21.2 psutil==7.2.2
 """
@@ -25,7 +26,7 @@ import statistics
 import sys
 import time
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -168,16 +169,26 @@ def measure(setting: Setting, samples: list[Sample]) -> dict[str, Any]:
 
 
 def sweep(settings: list[Setting], samples: list[Sample]) -> list[tuple[Setting, dict[str, Any]]]:
-    """Times one pass a setting: both autocasts with the middle batch size, then the other sizes with the faster one.
-
-    Runs in its own process.
-    """
+    """Times one pass a setting: every autocast with the middle batch size, then other sizes up and down from there
+    with the faster one, until they get slower. Runs in its own process."""
     prepare_process(settings[0])
-    middle = sorted(setting.batch_size for setting in settings)[len(settings) // 2]
-    results = [(setting, try_setting(setting, samples)) for setting in settings if setting.batch_size == middle]
-    faster = max(results, key=lambda pair: pair[1]["tokens_per_s"])[0].autocast_adapter_dtype
-    rest = [x for x in settings if x.batch_size != middle and x.autocast_adapter_dtype == faster]
-    return results + [(setting, try_setting(setting, samples)) for setting in rest]
+    sizes = sorted({setting.batch_size for setting in settings})
+    middle = len(sizes) // 2
+    results = {setting: try_setting(setting, samples) for setting in settings if setting.batch_size == sizes[middle]}
+    best = fastest(results)
+    for upwards in (True, False):
+        for size in sizes[middle + 1 :] if upwards else sizes[:middle][::-1]:
+            setting = replace(best, batch_size=size)
+            results[setting] = try_setting(setting, samples)
+            if fastest(results) != setting:
+                break
+        if fastest(results).batch_size > sizes[middle]:
+            break
+    return list(results.items())
+
+
+def fastest(results: dict[Setting, dict[str, Any]]) -> Setting:
+    return max(results, key=lambda setting: results[setting]["tokens_per_s"])
 
 
 def try_setting(setting: Setting, samples: list[Sample]) -> dict[str, Any]:
@@ -280,7 +291,7 @@ def main() -> None:
         swept = alone(sweep, settings, spread(samples, args.sweep_samples))
         for setting, result in swept:
             report("sweep", setting, result, args.json)
-        best = max(swept, key=lambda pair: pair[1]["tokens_per_s"])[0]
+        best = fastest(dict(swept))
     results = [alone(measure, best, samples) for _ in range(args.repeats)]
     for result in results:
         report("repeat", best, result, args.json)

@@ -91,7 +91,7 @@ async function measure(samples) {
   }
   const seconds = (performance.now() - start) / 1000;
   const others_share = (secondsOfOthers() - others) / seconds / cpus().length;
-  const operations_share = profile?.close();
+  const summary = profile?.close();
   const num_tokens = samples.reduce((sum, { input_ids }) => sum + input_ids.length, 0);
   const num_targets = packs.reduce((sum, { edge_rows }) => sum + edge_rows.length, 0);
   return {
@@ -109,7 +109,7 @@ async function measure(samples) {
     peak_memory_bytes: memoryOf('VmHWM') - loaded,
     loaded_memory_bytes: loaded,
     mean_loss: loss_sum / num_targets,
-    ...(operations_share === undefined ? {} : { operations_share }),
+    ...(summary ? { overhead: summary.overhead } : {}),
   };
 }
 

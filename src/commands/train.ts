@@ -4,7 +4,7 @@ import { seconds } from '../core/clock.ts';
 import { UserError } from '../core/errors.ts';
 import { log } from '../core/log.ts';
 import type { PrepareProgress } from '../data/prepare_options.ts';
-import { openProfile, type Profile } from '../engine/profile.ts';
+import { openProfile, type Profile, type ProfileSummary } from '../engine/profile.ts';
 import { type DryRun, dryRun } from '../training/dry_run.ts';
 import type { StepMetrics } from '../training/metrics.ts';
 import { type TrainEvents, train } from '../training/train.ts';
@@ -32,7 +32,7 @@ export async function trainCommand(loaded: LoadedConfig, options: TrainOptions):
     process.stdout.write(`${text}\n`);
   } finally {
     screen.close();
-    if (profile !== null) log.info(profileLine(options.profile as string, profile.close()));
+    if (profile !== null) log.info(profileText(options.profile as string, profile.close()));
   }
 }
 
@@ -46,10 +46,22 @@ function profiled(events: TrainEvents, profile: Profile): TrainEvents {
   return { ...events, onStep };
 }
 
-function profileLine(path: string, share: number | null): string {
-  return share === null
-    ? `${path}: profile`
-    : `${path}: profile; ${(100 * share).toFixed(1)} % of the steps' time in operations`;
+/** The share of each operation in the steps' time, and what is left beside the kernels. */
+function profileText(path: string, summary: ProfileSummary | null): string {
+  if (summary === null) return `${path}: profile`;
+  const { steps, total, operations, overhead } = summary;
+  const percent = (share: number) => `${(100 * share).toFixed(2).padStart(6)} %`;
+  const rows = operations.map(
+    ({ name, calls, seconds }) =>
+      `${percent(seconds / total)}  ${name} (${calls} x ${((1e3 * seconds) / calls).toFixed(3)} ms)`,
+  );
+  const outside = 1 - operations.reduce((sum, { seconds }) => sum + seconds, 0) / total;
+  return [
+    `${path}: profile of ${steps} steps, ${total.toFixed(1)} s`,
+    ...rows,
+    `${percent(outside)}  outside operations`,
+    `overhead, all but our kernels: ${percent(overhead).trim()}`,
+  ].join('\n');
 }
 
 async function showDryRun({ config, text }: LoadedConfig, { json, profile }: TrainOptions): Promise<void> {

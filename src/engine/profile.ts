@@ -2,6 +2,7 @@
 // ui.perfetto.dev). Off unless opened; what is in the file stays readable when the process is killed.
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { messageOf, UserError } from '../core/errors.ts';
+import { hasKernel } from './runtime.ts';
 import { describe, observeOperations, type RunOperation, type Tensor } from './tensor.ts';
 
 /** Shapes that a bar names on each side; one call of adamw has more than a thousand. */
@@ -22,17 +23,25 @@ const TRACKS = { operations: 1, steps: 2 } as const;
 export interface Profile {
   /** Ends a bar on the track of steps, times as `seconds()` has them; its operations are written out. */
   step(name: string, start: number, end: number): void;
-  /** Ends the profile. Returns the share of the steps' time that was spent inside operations, null without a step. */
-  close(): number | null;
+  /** Ends the profile. Returns where the time of the steps went, null without a step. */
+  close(): ProfileSummary | null;
+}
+
+/** Where the time of the profiled steps went, in seconds. */
+export interface ProfileSummary {
+  steps: number;
+  total: number;
+  /** By name, the longest first; calls that lie inside a step only. */
+  operations: { name: string; calls: number; seconds: number; isKernel: boolean }[];
+  /** One minus the share of kernels of our own: the library's operations, the tape, packing, allocation of small tensors. */
+  overhead: number;
 }
 
 /** Records every operation from now on into `path`, which is replaced. UserError where it cannot be written. */
 export function openProfile(path: string): Profile {
   const file = openFile(path);
   let operations: Bar[] = [];
-  /** Start and end of every operation since the last step. */
-  let spans: [number, number][] = [];
-  let inSteps = { total: 0, operations: 0 };
+  const sums = createSums();
   const write = (events: readonly object[]) => {
     if (events.length > 0) writeSync(file, events.map((event) => `,\n${JSON.stringify(event)}`).join(''));
   };
@@ -44,15 +53,12 @@ export function openProfile(path: string): Profile {
   write(Object.entries(TRACKS).map(([name, tid]) => ({ name: 'thread_name', ph: 'M', pid: 1, tid, args: { name } })));
   observeOperations((operation) => {
     operations.push(barOf(operation));
-    spans.push([operation.start, operation.end]);
+    sums.add(operation);
     if (operations.length >= MOST_WAITING) flush();
   });
   return {
     step(name, start, end) {
-      const within = spans.filter(([from, to]) => from >= start && to <= end);
-      const busy = within.reduce((sum, [from, to]) => sum + to - from, 0);
-      spans = [];
-      inSteps = { total: inSteps.total + end - start, operations: inSteps.operations + busy };
+      sums.endStep(start, end);
       flush();
       write([eventOf({ name, start, end }, 'steps')]);
     },
@@ -61,7 +67,36 @@ export function openProfile(path: string): Profile {
       flush();
       writeSync(file, '\n]\n');
       closeSync(file);
-      return inSteps.total > 0 ? inSteps.operations / inSteps.total : null;
+      return sums.summary();
+    },
+  };
+}
+
+/** Adds up the operations of steps by name. */
+function createSums() {
+  /** Since the last step. */
+  let spans: Pick<RunOperation, 'name' | 'start' | 'end'>[] = [];
+  const byName = new Map<string, ProfileSummary['operations'][number]>();
+  const steps = { count: 0, seconds: 0 };
+  return {
+    add({ name, start, end }: RunOperation): void {
+      spans.push({ name, start, end });
+    },
+    endStep(from: number, to: number): void {
+      steps.count += 1;
+      steps.seconds += to - from;
+      for (const { name, start, end } of spans) {
+        if (start < from || end > to) continue;
+        const { calls, seconds } = byName.get(name) ?? { calls: 0, seconds: 0 };
+        byName.set(name, { name, calls: calls + 1, seconds: seconds + end - start, isKernel: hasKernel(name) });
+      }
+      spans = [];
+    },
+    summary(): ProfileSummary | null {
+      if (steps.count === 0) return null;
+      const operations = [...byName.values()].sort((a, b) => b.seconds - a.seconds);
+      const inKernels = operations.reduce((sum, { isKernel, seconds }) => sum + (isKernel ? seconds : 0), 0);
+      return { steps: steps.count, total: steps.seconds, operations, overhead: 1 - inKernels / steps.seconds };
     },
   };
 }

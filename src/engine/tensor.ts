@@ -68,6 +68,18 @@ export function tensor(values: HostArray, shape: readonly number[], dtype?: DTyp
   return scope(() => run('Cast', castAttributes(hostType, target), [tensor(values, shape)]));
 }
 
+const empties = new Map<DType, Tensor>();
+
+/** The tensor of shape [0], which stands for "none". It lives as long as the process and is not counted. */
+export function none(dtype: DType): Tensor {
+  const known = empties.get(dtype);
+  if (known !== undefined) return known;
+  const made = own(tensor(new Float32Array(0), [0], dtype));
+  liveCount -= 1;
+  empties.set(dtype, made);
+  return made;
+}
+
 /** A copy of the values on the host; bfloat16 comes back as float32. */
 export function read(t: Tensor): HostArray {
   if (t.dtype === 'bfloat16') return readAs(t, 'float32');

@@ -43,7 +43,15 @@ describe('a profile', () => {
     const start = seconds();
     twoOperations();
     profile.step('step 1', start, seconds());
-    expect(profile.close()).toSatisfy((share: number) => share > 0 && share <= 1);
+    const summary = profile.close();
+    expect(summary?.operations.map(({ name, calls, isKernel }) => [name, calls, isKernel]).sort()).toEqual([
+      ['Exp', 1, false],
+      ['MatMul', 1, false],
+    ]);
+    const inside = summary?.operations.reduce((sum, one) => sum + one.seconds, 0) as number;
+    expect(inside).toBeGreaterThan(0);
+    expect(inside).toBeLessThanOrEqual(summary?.total as number);
+    expect([summary?.steps, summary?.overhead]).toEqual([1, 1]);
     twoOperations();
     const events = eventsOf(readFileSync(path, 'utf8'));
     expect(events.filter(({ ph }) => ph === 'M').map(({ args }) => args)).toEqual([

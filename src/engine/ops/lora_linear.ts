@@ -5,7 +5,7 @@
 import { needsGradient, record } from '../autograd.ts';
 import * as p from '../primitives.ts';
 import { hasKernel } from '../runtime.ts';
-import { runMany, scope, type Tensor, tensor } from '../tensor.ts';
+import { none, runMany, scope, type Tensor, tensor } from '../tensor.ts';
 import { check, checkFloat, checkShapes } from './check.ts';
 
 /** What RocitLoraLinear takes at once. */
@@ -138,19 +138,18 @@ function projectTogether(x: Tensor, projections: readonly Projection[]): Tensor[
 }
 
 function forwardInputs(x: Tensor, projections: readonly Projection[]): Tensor[] {
-  const none = tensor(new Float32Array(0), [0], x.dtype);
   return [
     x,
     ...projections.map(({ weight }) => weight),
-    ...projections.map(({ bias }) => bias ?? none),
+    ...projections.map(({ bias }) => bias ?? none(x.dtype)),
     ...adapterInputs(projections),
     ...settings(projections),
   ];
 }
 
 function adapterInputs(projections: readonly Projection[]): Tensor[] {
-  const none = tensor(new Float32Array(0), [0]);
-  return [...projections.map(({ lora }) => lora?.A ?? none), ...projections.map(({ lora }) => lora?.B ?? none)];
+  const orNone = (t: Tensor | undefined) => t ?? none('float32');
+  return [...projections.map(({ lora }) => orNone(lora?.A)), ...projections.map(({ lora }) => orNone(lora?.B))];
 }
 
 function settings(projections: readonly Projection[]): Tensor[] {
@@ -174,13 +173,12 @@ function kernelGradients(
   dy: readonly (Tensor | null)[],
 ): (Tensor | null)[] {
   const P = projections.length;
-  const none = tensor(new Float32Array(0), [0], x.dtype);
   const inputs = [
     x,
     ...projections.map(({ weight }) => weight),
     ...adapterInputs(projections),
     z,
-    ...dy.map((gradient) => gradient ?? none),
+    ...dy.map((gradient) => gradient ?? none(x.dtype)),
     ...settings(projections),
   ];
   const attributes = { T: { type: x.dtype }, P, wants_dx: x.requiresGrad };

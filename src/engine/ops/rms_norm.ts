@@ -4,7 +4,7 @@
 import { needsGradient, record } from '../autograd.ts';
 import * as p from '../primitives.ts';
 import { hasKernel } from '../runtime.ts';
-import { run, runMany, scope, type Tensor, tensor } from '../tensor.ts';
+import { none, run, runMany, scope, type Tensor } from '../tensor.ts';
 import { checkFloat, checkShapes } from './check.ts';
 
 export interface RmsNormArguments {
@@ -52,11 +52,9 @@ export function rmsNorm({ x, residual, weight, eps }: RmsNormArguments): { y: Te
   return { y, sum };
 }
 
-const none = (like: Tensor) => tensor(new Float32Array(0), [0], like.dtype);
-
 function forwardKernel(x: Tensor, residual: Tensor | null, weight: Tensor, eps: number): Forward {
   const attributes = { T: { type: x.dtype }, eps: { float: eps } };
-  const [y, sum, rstd] = runMany('RocitRmsNorm', attributes, [x, residual ?? none(x), weight], 3) as [
+  const [y, sum, rstd] = runMany('RocitRmsNorm', attributes, [x, residual ?? none(x.dtype), weight], 3) as [
     Tensor,
     Tensor,
     Tensor,
@@ -73,7 +71,7 @@ function forwardComposition(x: Tensor, residual: Tensor | null, weight: Tensor, 
 }
 
 function gradientKernel(dy: Tensor, dsum: Tensor | null, saved: Omit<Forward, 'y'> & { weight: Tensor }): Tensor {
-  const inputs = [dy, dsum ?? none(dy), saved.sum, saved.weight, saved.rstd];
+  const inputs = [dy, dsum ?? none(dy.dtype), saved.sum, saved.weight, saved.rstd];
   return run('RocitRmsNormGrad', { T: { type: dy.dtype } }, inputs);
 }
 
