@@ -1,56 +1,10 @@
 // swiglu forward and backward: against the float64 twin, on every vector path, with 1 to 4 threads; rows apart; sigmoids
 // over the whole range; values that are not finite.
-#include "swiglu.h"
-
-#include "check.h"
-#include "reference/swiglu.h"
+#include "cases/swiglu.h"
 
 namespace {
 
-using check::Values;
-
-struct Case {
-  RocitDtype dtype;
-  int64_t rows, size, gap;  // gap: elements between a row's end and the next row
-  double scale;
-
-  int64_t Stride() const { return size + gap; }
-  std::string Name() const {
-    return std::string("swiglu ") + (dtype == ROCIT_FLOAT32 ? "float32 " : "bfloat16 ") + std::to_string(rows) + "x" +
-           std::to_string(size) + (gap > 0 ? " with gaps" : "") + " of " + std::to_string(static_cast<int>(scale));
-  }
-};
-
-std::vector<Case> Cases() {
-  const int64_t shapes[][3] = {{5, 123, 0}, {1, 1, 0}, {1, 1536, 0}, {3, 16, 7}, {2, 17, 1},
-                               {4, 15, 0},  {0, 8, 0}, {3, 0, 0},    {9, 200, 0}};
-  std::vector<Case> cases;
-  for (const RocitDtype dtype : {ROCIT_FLOAT32, ROCIT_BFLOAT16}) {
-    for (const auto& shape : shapes) {
-      for (const double scale : {1.0, 8.0, 100.0}) cases.push_back({dtype, shape[0], shape[1], shape[2], scale});
-    }
-  }
-  return cases;
-}
-
-struct Inputs {
-  Values dy, gate, up;
-
-  explicit Inputs(const Case& c) : Inputs(c, check::Random(c.rows * 1000 + c.size)) {}
-
- private:
-  Inputs(const Case& c, check::Random random)
-      : dy(check::RandomValues(c.dtype, c.rows * c.Stride(), &random)),
-        gate(check::RandomValues(c.dtype, c.rows * c.Stride(), &random, c.scale)),
-        up(check::RandomValues(c.dtype, c.rows * c.Stride(), &random, 2)) {}
-};
-
-struct Outputs {
-  Values y, d_gate, d_up;
-  bool operator==(const Outputs& other) const {
-    return y.bytes == other.y.bytes && d_gate.bytes == other.d_gate.bytes && d_up.bytes == other.d_up.bytes;
-  }
-};
+using namespace swiglu;
 
 Outputs Run(const Case& c, Inputs in, int threads, int64_t grain) {
   const int64_t count = c.rows * c.size, far = c.Stride();
@@ -63,20 +17,6 @@ Outputs Run(const Case& c, Inputs in, int threads, int64_t grain) {
                                         in.dy.data(), in.gate.data(), in.up.data(), out.d_gate.data(), out.d_up.data()};
   rocit_swiglu_grad(&backward, &parallel);
   return out;
-}
-
-void CompareWithTwin(const Case& c, const Inputs& in, const Outputs& got, const std::string& name) {
-  std::vector<double> y, d_gate, d_up;
-  for (int64_t n = 0; n < c.rows; ++n) {
-    for (int64_t i = n * c.Stride(); i < n * c.Stride() + c.size; ++i) {
-      y.push_back(reference::Swiglu(in.gate.Get(i), in.up.Get(i)));
-      d_gate.push_back(reference::SwigluGradGate(in.dy.Get(i), in.gate.Get(i), in.up.Get(i)));
-      d_up.push_back(reference::SwigluGradUp(in.dy.Get(i), in.gate.Get(i)));
-    }
-  }
-  check::IsNear(got.y, y, name + " y");
-  check::IsNear(got.d_gate, d_gate, name + " d_gate");
-  check::IsNear(got.d_up, d_up, name + " d_up");
 }
 
 void TestCase(const Case& c) {
@@ -93,41 +33,10 @@ void TestCase(const Case& c) {
   });
 }
 
-// gate * sigmoid(gate), value by value: 4 units in the last place wherever the sigmoid is a normal number.
-void TestSigmoid() {
-  const Case c = {ROCIT_FLOAT32, 1, 17400, 0, 1};
-  Inputs in(c);
-  for (int64_t i = 0; i < c.size; ++i) {
-    in.gate.Set(i, (i + 0.37) / 100 - 87);
-    in.up.Set(i, 1);
-  }
-  check::OnEachPath("swiglu from -87 to 87", [&](const std::string& name) {
-    const Outputs out = Run(c, in, 1, 1);
-    double worst = 0;
-    for (int64_t i = 0; i < c.size; ++i) {
-      const double expected = reference::Swiglu(in.gate.Get(i), 1);
-      worst = std::fmax(worst, std::fabs(out.y.Get(i) - expected) / std::fabs(expected));
-    }
-    check::That(worst < 4 * 0x1p-23, name + " is exact to 4 units in the last place", std::to_string(worst * 0x1p23));
-  });
-}
-
-void TestEnds() {
-  const Case c = {ROCIT_FLOAT32, 1, 5, 0, 1};
-  Inputs in(c);
-  const double gates[] = {1e30, -1e30, HUGE_VAL, -200, std::nan("")};
-  for (int i = 0; i < 5; ++i) in.gate.Set(i, gates[i]);
-  for (int i = 0; i < 5; ++i) in.up.Set(i, 1);
-  for (int i = 0; i < 5; ++i) in.dy.Set(i, 1);
-  check::OnEachPath("swiglu of extremes", [&](const std::string& name) {
-    const Outputs out = Run(c, in, 1, 1);
-    check::That(out.y.Get(0) == static_cast<float>(1e30), name + " is the gate where it is large");
-    check::That(std::fabs(out.y.Get(1)) < 1e-7, name + " vanishes where the gate is far below zero");
-    check::That(out.y.Get(2) == HUGE_VAL, name + " keeps infinity");
-    check::That(std::fabs(out.y.Get(3)) < 1e-35 && std::fabs(out.d_gate.Get(3)) < 1e-35, name + " vanishes at -200");
-    check::That(std::isnan(out.y.Get(4)) && std::isnan(out.d_gate.Get(4)) && std::isnan(out.d_up.Get(4)),
-                name + " keeps NaN");
-  });
+template <class Special>
+void TestSpecial(const std::string& title) {
+  const Special special;
+  check::OnEachPath(title, [&](const std::string& name) { special.Check(Run(special.c, special.in, 1, 1), name); });
 }
 
 }  // namespace
@@ -139,7 +48,7 @@ int main() {
     TestCase(c);
   }
   rocit_force_path(best);
-  TestSigmoid();
-  TestEnds();
+  TestSpecial<Sweep>("swiglu from -87 to 87");
+  TestSpecial<Ends>("swiglu of extremes");
   return check::Finish("swiglu");
 }

@@ -1,0 +1,107 @@
+// Cases of rope, their inputs and what the float64 twin makes of them; angles.
+#ifndef ROCIT_TESTS_CASES_ROPE_H_
+#define ROCIT_TESTS_CASES_ROPE_H_
+
+#include <rope.h>  // the contract: this file bears its name
+
+#include "check.h"
+#include "reference/rope.h"
+
+namespace rope {
+
+using check::Values;
+
+struct Case {
+  RocitDtype dtype;
+  int64_t rows, heads, head_dim, rotary_dim;
+  bool interleaved;
+  int64_t gap;  // elements between a row's end and the next row
+  int32_t top;  // positions are below
+
+  int64_t Width() const { return heads * head_dim; }
+  int64_t Stride() const { return Width() + gap; }
+  std::string Name() const {
+    return std::string("rope ") + (dtype == ROCIT_FLOAT32 ? "float32 " : "bfloat16 ") + std::to_string(rows) + "x" +
+           std::to_string(heads) + "x" + std::to_string(head_dim) + " rotating " + std::to_string(rotary_dim) +
+           (interleaved ? " interleaved" : "") + " below " + std::to_string(top);
+  }
+};
+
+inline std::vector<Case> Cases() {
+  struct Size {
+    int64_t rows, heads, head_dim, rotary_dim, gap;
+    int32_t top;
+  };
+  const Size sizes[] = {{5, 3, 64, 64, 0, 100},   {1, 1, 2, 2, 0, 10},     {3, 2, 8, 8, 3, 10},
+                        {4, 9, 128, 128, 0, 9000}, {3, 2, 128, 64, 5, 100}, {2, 3, 24, 6, 0, 100},
+                        {0, 2, 8, 8, 0, 10},       {3, 0, 8, 8, 0, 10},     {3, 2, 8, 0, 0, 10},
+                        {7, 1, 96, 96, 0, 3000},   {9, 2, 40, 34, 1, 50},   {4, 1, 64, 64, 0, 1000000000}};
+  std::vector<Case> cases;
+  for (const RocitDtype dtype : {ROCIT_FLOAT32, ROCIT_BFLOAT16}) {
+    for (const bool interleaved : {false, true}) {
+      for (const Size& s : sizes) {
+        cases.push_back({dtype, s.rows, s.heads, s.head_dim, s.rotary_dim, interleaved, s.gap, s.top});
+      }
+    }
+  }
+  return cases;
+}
+
+struct Inputs {
+  Values x;
+  std::vector<int32_t> positions;
+  std::vector<float> inv_freq;
+
+  explicit Inputs(const Case& c) : Inputs(c, check::Random(c.rows * 1000 + c.head_dim)) {}
+
+ private:
+  Inputs(const Case& c, check::Random random) : x(check::RandomValues(c.dtype, c.rows * c.Stride(), &random, 3)) {
+    for (int64_t n = 0; n < c.rows; ++n) positions.push_back(static_cast<int32_t>(random.Bits() % c.top));
+    for (int64_t i = 0; i < c.rotary_dim / 2; ++i) {
+      inv_freq.push_back(std::pow(10000.0f, -2.0f * static_cast<float>(i) / static_cast<float>(c.rotary_dim)));
+    }
+  }
+};
+
+inline std::vector<double> Packed(const Case& c, const Values& x) {
+  std::vector<double> packed;
+  for (int64_t n = 0; n < c.rows; ++n) {
+    for (int64_t i = 0; i < c.Width(); ++i) packed.push_back(x.Get(n * c.Stride() + i));
+  }
+  return packed;
+}
+
+inline std::vector<double> Twin(const Case& c, const Inputs& in, int direction) {
+  const reference::RopeSizes sizes = {static_cast<size_t>(c.heads), static_cast<size_t>(c.head_dim), c.interleaved, direction};
+  return reference::Rope(Packed(c, in.x), in.positions, in.inv_freq, sizes);
+}
+
+// The sine of every angle that a model meets, not just of those that a few random positions hit.
+struct Angles {
+  Case c = {ROCIT_FLOAT32, 20000, 1, 2, 2, false, 0, 1};
+  Inputs in = Inputs(c);
+
+  explicit Angles(float frequency) {
+    for (int64_t n = 0; n < c.rows; ++n) {
+      in.x.Set(2 * n, 1);
+      in.x.Set(2 * n + 1, 0);
+      in.positions[n] = static_cast<int32_t>(n) - 5000;
+    }
+    in.inv_freq[0] = frequency;
+  }
+  void Check(const Values& y, const std::string& name) const {
+    double worst = 0;
+    for (int64_t n = 0; n < c.rows; ++n) {
+      const double angle = static_cast<float>(in.positions[n]) * in.inv_freq[0];
+      worst = std::fmax(worst, std::fabs(y.Get(2 * n) - std::cos(angle)));
+      worst = std::fmax(worst, std::fabs(y.Get(2 * n + 1) - std::sin(angle)));
+    }
+    check::That(worst < 1.2e-7, name + " is exact to 1.2e-7", std::to_string(worst * 1e9) + "e-9");
+  }
+};
+
+inline std::vector<float> Frequencies() { return {1.0f, 0.3f, 1.5707964f, 1e-4f}; }
+
+}  // namespace rope
+
+#endif  // ROCIT_TESTS_CASES_ROPE_H_

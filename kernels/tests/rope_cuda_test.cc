@@ -1,0 +1,55 @@
+// rope on the device: against the float64 twin, the same bits in every order, memory that is not aligned, angles.
+#include "cases/rope.h"
+#include "device_memory.h"
+
+namespace {
+
+using namespace rope;
+
+Values Run(const Case& c, const Inputs& in, int direction, int64_t shift, const std::string& name) {
+  device::Tensor x(in.x, shift), y(c.dtype, c.rows * c.Width(), shift);
+  device::Array<int32_t> positions(in.positions);
+  device::Array<float> inv_freq(in.inv_freq);
+  const RocitCuda cuda = device::Cuda();
+  const RocitRopeArgs args = {c.dtype,       c.rows,    c.heads,  c.head_dim,       c.rotary_dim,    c.Stride(), c.Width(),
+                              c.interleaved, direction, x.data(), positions.data(), inv_freq.data(), y.data()};
+  device::IsDone(rocit_rope_cuda(&args, &cuda), name);
+  return y.Read();
+}
+
+void TestCase(const Case& c) {
+  const Inputs in(c);
+  for (const int direction : {1, -1}) {
+    const std::vector<double> expected = Twin(c, in, direction);
+    for (const int64_t shift : {0, 1}) {
+      const std::string title = c.Name() + (direction < 0 ? " backwards" : "") + (shift > 0 ? " not aligned" : "");
+      const Values first = Run(c, in, direction, shift, title);
+      check::IsNear(first, expected, title);
+      device::InEachOrder([&](const std::string& order) {
+        check::That(Run(c, in, direction, shift, title).bytes == first.bytes, title + " has the same bits with " + order);
+      });
+    }
+  }
+}
+
+}  // namespace
+
+int main() {
+  std::vector<Case> cases = Cases();
+  // Many rows a block; rows apart that stay aligned; rows longer than a block; a table that is more than a block keeps.
+  for (const RocitDtype dtype : {ROCIT_FLOAT32, ROCIT_BFLOAT16}) {
+    for (const bool interleaved : {false, true}) {
+      cases.push_back({dtype, 37, 1, 16, 16, interleaved, 0, 100});
+      cases.push_back({dtype, 5, 3, 64, 32, interleaved, 16, 100});
+      cases.push_back({dtype, 3, 33, 128, 128, interleaved, 8, 4000});
+      cases.push_back({dtype, 2, 1, 6000, 6000, interleaved, 0, 100});
+    }
+  }
+  for (const Case& c : cases) TestCase(c);
+  for (const float frequency : Frequencies()) {
+    const std::string name = "rope by " + std::to_string(frequency);
+    const Angles angles(frequency);
+    angles.Check(Run(angles.c, angles.in, 1, 0, name), name);
+  }
+  return check::Finish("rope_cuda");
+}
