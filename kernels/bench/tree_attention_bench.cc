@@ -1,15 +1,12 @@
-// tree_attention against multiply-adds on registers alone, the most that the vector path can reach. Rates count the
-// visible area only: a pack of short sequences that falls below a long one pays for what is masked.
+// tree_attention against the matrix product of a projection. Rates count the visible area only: a pack of short
+// sequences that falls below a long one pays for what is masked.
 #include "tree_attention.h"
 
 #include <cmath>
 
 #include "bench.h"
+#include "gemm.h"
 #include "reference/tree_attention.h"
-
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
 
 namespace {
 
@@ -90,58 +87,32 @@ void CheckValues(RocitDtype dtype, const RocitParallel& parallel) {
   bench::StopIfWrong();
 }
 
-constexpr int64_t kRounds = 20000, kChains = 16;
+// The product of a projection as large as the model's.
+struct Gemm {
+  static constexpr int64_t kRows = 2048, kDepth = 576, kColumns = 1536;
+  Values a, b, c;
 
-// Every piece does kRounds multiply-adds of `lanes` lanes on each of kChains registers.
-#if defined(__x86_64__)
-#define ROCIT_PEAK(name, features, type, zero, multiply_add)                    \
-  __attribute__((target(features))) void name(void*, int64_t begin, int64_t end) { \
-    type sum[kChains];                                                          \
-    for (auto& one : sum) one = zero;                                           \
-    type factor = zero;                                                         \
-    for (int64_t i = begin * kRounds; i < end * kRounds; ++i) {                 \
-      _Pragma("GCC unroll 16") for (int c = 0; c < kChains; ++c) {              \
-        multiply_add;                                                           \
-        asm volatile("" : "+v"(sum[c]));                                        \
-      }                                                                         \
-    }                                                                           \
+  explicit Gemm(RocitDtype dtype) : Gemm(dtype, check::Random(2)) {}
+  void Run(const RocitParallel& parallel) {
+    const RocitGemmArgs args = {a.dtype,  a.dtype, kRows,  kColumns, kDepth, a.data(), b.data(),
+                                c.data(), kDepth,  kDepth, kColumns, 0,      1,        0};
+    rocit_gemm(&args, &parallel);
   }
-ROCIT_PEAK(Peak256, "avx2,fma", __m256, _mm256_setzero_ps(), sum[c] = _mm256_fmadd_ps(factor, factor, sum[c]))
-ROCIT_PEAK(Peak512, "avx512f", __m512, _mm512_setzero_ps(), sum[c] = _mm512_fmadd_ps(factor, factor, sum[c]))
-ROCIT_PEAK(PeakPairs, "avx512f,avx512bf16", __m512, _mm512_setzero_ps(),
-           sum[c] = _mm512_dpbf16_ps(sum[c], (__m512bh)factor, (__m512bh)factor))
-#undef ROCIT_PEAK
-#endif
-void PeakPortable(void*, int64_t begin, int64_t end) {
-  typedef float Four __attribute__((vector_size(16)));
-  Four sum[kChains] = {}, factor = {};
-  for (int64_t i = begin * kRounds; i < end * kRounds; ++i) {
-    _Pragma("GCC unroll 16") for (int c = 0; c < kChains; ++c) sum[c] += factor * factor;
-    asm volatile("" : "+m"(sum), "+m"(factor));
-  }
-}
+  double operations() const { return 2.0 * kRows * kDepth * kColumns; }
 
-bench::Work Peak(RocitDtype dtype, const RocitParallel& parallel) {
-  struct Loop {
-    void (*body)(void*, int64_t, int64_t);
-    double operations;  // of one register
-  } loop = {PeakPortable, 8};
-#if defined(__x86_64__)
-  if (rocit_path() >= ROCIT_AVX2) loop = {Peak256, 16};
-  if (rocit_path() >= ROCIT_AVX512) loop = {Peak512, 32};
-  if (rocit_path() >= ROCIT_AVX512_BF16 && dtype == ROCIT_BFLOAT16) loop = {PeakPairs, 64};
-#endif
-  constexpr int64_t kPieces = 16;
-  const double amount = loop.operations * static_cast<double>(kPieces * kRounds * kChains);
-  return {"multiply-adds", amount, [=] { parallel.run(parallel.context, kPieces, 1000000, loop.body, nullptr); }};
-}
+ private:
+  Gemm(RocitDtype dtype, check::Random random)
+      : a(check::RandomValues(dtype, kRows * kDepth, &random)), b(check::RandomValues(dtype, kColumns * kDepth, &random)),
+        c(dtype, kRows * kColumns) {}
+};
 
 void Bench(RocitDtype dtype, const Setting& s, const RocitParallel& parallel) {
   Tensors t(dtype, s);
-  const bench::Work peak = Peak(dtype, parallel);
+  Gemm gemm(dtype);
+  const bench::Work baseline = {"gemm", gemm.operations(), [&] { gemm.Run(parallel); }};
   const char* name = bench::DtypeName(dtype);
   const auto row = [&](const char* op, double products, const std::function<void()>& run) {
-    bench::Compare({op, name, s.Name()}, "GFLOP/s", {op, products * s.Product(), run}, peak);
+    bench::Compare({op, name, s.Name()}, "GFLOP/s", {op, products * s.Product(), run}, baseline);
   };
   row("tree_attention", 2, [&] { t.Forward(parallel); });
   if (s.query_start > 0) return;

@@ -8,11 +8,10 @@
 #include <atomic>
 #include <cmath>
 #include <cstdint>
-#include <memory>
-#include <new>
 
 #include "elements.h"
 #include "parallel.h"
+#include "scratch.h"
 #include "tree_attention.h"
 
 namespace rocit {
@@ -35,14 +34,10 @@ struct AttentionRows {
   int64_t KeyOffset(int64_t key) const { return (key * num_key_heads + key_head) * head_dim; }
 };
 
-// Memory of one thread, cut into pieces that begin on cache lines.
-class Scratch {
+// A thread's memory for a tile, cut into pieces that begin on cache lines.
+class TileMemory {
  public:
-  explicit Scratch(int64_t words) : memory_(static_cast<float*>(::operator new(words * sizeof(float), kLine))) {}
-  ~Scratch() { ::operator delete(memory_, kLine); }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-
+  explicit TileMemory(int64_t words) : memory_(ThreadScratch<float>(Scratch::kTile, words)) {}
   void Reset() { used_ = 0; }
   float* Take(int64_t words) {
     float* piece = memory_ + used_;
@@ -51,22 +46,21 @@ class Scratch {
   }
 
  private:
-  static constexpr std::align_val_t kLine{64};
   float* memory_;
   int64_t used_ = 0;
 };
 
-// Calls body(item, scratch) for all items, in order, each by the first thread that is free.
+// Calls body(item, memory) for all items, in order, each by the first thread that is free.
 template <class Body>
-void EachItem(const RocitParallel* parallel, int64_t count, int64_t cost, int64_t scratch_words, const Body& body) {
+void EachItem(const RocitParallel* parallel, int64_t count, int64_t cost, int64_t words, const Body& body) {
   std::atomic<int64_t> next{0};
   ParallelFor(parallel, count, cost, [&](int64_t, int64_t) {
     int64_t item = next.fetch_add(1);
     if (item >= count) return;
-    Scratch scratch(scratch_words);
+    TileMemory memory(words);
     for (; item < count; item = next.fetch_add(1)) {
-      scratch.Reset();
-      body(item, &scratch);
+      memory.Reset();
+      body(item, &memory);
     }
   });
 }

@@ -12,10 +12,12 @@ namespace {
 
 // A tile's rows, and the keys it meets at a time. Strides are an odd number of cache lines: powers of two would crowd
 // columns into few sets of the cache.
-constexpr int64_t kTileRows = 192, kTileKeys = 64, kRowStride = kTileRows + 16;
+constexpr int64_t kTileRows = 128, kTileKeys = 64, kRowStride = kTileRows + 16, kKeyStride = kTileKeys + 16;
+constexpr int64_t kFewRows = 12;
 
-int64_t ScratchWords(int64_t head_dim) {
-  return 3 * kTileRows + 2 * kRowStride * kTileKeys + 2 * (kRowStride + kTileKeys) * RoundUp(head_dim, 16);
+int64_t TileWords(int64_t head_dim) {
+  return 3 * kTileRows + 2 * kRowStride * kTileKeys + kFewRows * kKeyStride +
+         (2 * kRowStride + 2 * kTileKeys + kFewRows + kKeyStride) * RoundUp(head_dim, 16);
 }
 
 }  // namespace
@@ -41,9 +43,9 @@ void rocit_tree_attention(const RocitTreeAttentionArgs* args, const RocitParalle
   if (in.num_queries == 0 || in.num_heads == 0) return;
   const int64_t tiles = rocit::RoundUp(rocit::AttentionRows(in, 0).count, rocit::kTileRows) / rocit::kTileRows;
   const int64_t cost = in.num_keys * (in.head_dim + 8);
-  const int64_t words = rocit::ScratchWords(in.head_dim);
-  rocit::EachItem(parallel, tiles * in.num_key_value_heads, cost, words, [&](int64_t item, rocit::Scratch* scratch) {
+  const int64_t words = rocit::TileWords(in.head_dim);
+  rocit::EachItem(parallel, tiles * in.num_key_value_heads, cost, words, [&](int64_t item, rocit::TileMemory* memory) {
     const int64_t tile = tiles - 1 - item / in.num_key_value_heads;
-    ROCIT_DISPATCH(AttendAnyTile, *args, item % in.num_key_value_heads, tile, scratch);
+    ROCIT_DISPATCH(AttendAnyTile, *args, item % in.num_key_value_heads, tile, memory);
   });
 }

@@ -10,7 +10,7 @@ namespace rocit {
 
 // Keys whose dk and dv are summed together, and the rows they meet at a time.
 // The stride is an odd number of cache lines: powers of two would crowd columns into few sets of the cache.
-inline constexpr int64_t kTileKeys = 128, kTileRows = 64, kKeyStride = kTileKeys + 16;
+inline constexpr int64_t kTileKeys = 256, kTileRows = 64, kKeyStride = kTileKeys + 16;
 
 struct Range {
   int64_t begin, end;
@@ -52,7 +52,7 @@ constexpr int64_t kLeastVisits = 8;  // tiles of rows a chunk meets at least
 
 int64_t RowTiles(int64_t rows) { return (rows + kTileRows - 1) / kTileRows; }
 
-int64_t ScratchWords(int64_t head_dim) {
+int64_t TileWords(int64_t head_dim) {
   return 5 * kTileRows * kKeyStride + (2 * kKeyStride + 3 * kTileKeys + 4 * kTileRows) * rocit::RoundUp(head_dim, 16);
 }
 
@@ -128,8 +128,8 @@ void rocit_tree_attention_grad(const RocitTreeAttentionGradArgs* args, const Roc
   // Chunks with most rows first.
   const int64_t items = static_cast<int64_t>(plan.chunks.size()) * K;
   const int64_t cost = 1 + in.num_keys * in.num_queries * in.num_heads * D / std::max<int64_t>(1, items) / 8;
-  rocit::EachItem(parallel, items, cost, ScratchWords(D), [&](int64_t item, rocit::Scratch* scratch) {
-    ROCIT_DISPATCH(PullAnyChunk, *args, plan, plan.chunks[item / K], item % K, scratch);
+  rocit::EachItem(parallel, items, cost, TileWords(D), [&](int64_t item, rocit::TileMemory* memory) {
+    ROCIT_DISPATCH(PullAnyChunk, *args, plan, plan.chunks[item / K], item % K, memory);
   });
   const int64_t row_tiles = RowTiles(rocit::AttentionRows(in, 0).count);
   rocit::ParallelFor(parallel, row_tiles * K, kTileRows * D, [&](int64_t begin, int64_t end) {

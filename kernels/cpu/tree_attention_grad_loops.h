@@ -39,8 +39,10 @@ void LoadKeys(const RocitTreeAttentionInputs& in, const AttentionRows& rows, int
   Transpose(k_depth, t->head_stride, kTileKeys, E::Depth(D), t->k_columns, kKeyStride);
   Transpose(v_depth, t->head_stride, kTileKeys, E::Depth(D), t->v_columns, kKeyStride);
   for (float* piece : {t->dk, t->dv}) std::memset(piece, 0, size);
-  for (int64_t j = 0; j < count; ++j) {
-    E::PackRow(static_cast<const T*>(in.k) + rows.KeyOffset(first + j), j, D, t->k_rows, t->head_stride);
+  const T* k = static_cast<const T*>(in.k);
+  for (int64_t j = 0; j < count; j += 2) {
+    const T* second = j + 1 < count ? k + rows.KeyOffset(first + j + 1) : nullptr;
+    E::PackRows(k + rows.KeyOffset(first + j), second, j, D, t->k_rows, t->head_stride);
   }
 }
 
@@ -64,34 +66,56 @@ inline void FindColumns(int64_t first, int64_t last, BackwardTile* t) {
 template <class E, class T>
 void LoadRows(const RocitTreeAttentionGradArgs& args, const AttentionRows& rows, int64_t first, BackwardTile* t) {
   const int64_t D = args.in.head_dim;
-  for (int64_t r = 0; r < t->rows; ++r) {
+  const T *q = static_cast<const T*>(args.in.q), *dout = static_cast<const T*>(args.dout);
+  for (int64_t r = 0; r < t->rows; r += 2) {
+    const int64_t one = rows.Index(first + r) * D, two = r + 1 < t->rows ? rows.Index(first + r + 1) * D : -1;
+    E::PackRows(q + one, two >= 0 ? q + two : nullptr, r, D, t->q_rows, t->head_stride);
+    E::PackRows(dout + one, two >= 0 ? dout + two : nullptr, r, D, t->dout_rows, t->head_stride);
+  }
+  for (int64_t r = 0; E::kDepth > 1 && r < t->rows; ++r) {
     const int64_t offset = rows.Index(first + r) * D;
-    const T *q = static_cast<const T*>(args.in.q) + offset, *dout = static_cast<const T*>(args.dout) + offset;
-    if (E::kDepth > 1) {
-      E::CopyRow(q, D, t->q_depth + r * t->head_stride);
-      E::CopyRow(dout, D, t->dout_depth + r * t->head_stride);
-    }
-    E::PackRow(q, r, D, t->q_rows, t->head_stride);
-    E::PackRow(dout, r, D, t->dout_rows, t->head_stride);
+    E::CopyRow(q + offset, D, t->q_depth + r * t->head_stride);
+    E::CopyRow(dout + offset, D, t->dout_depth + r * t->head_stride);
+  }
+  for (int64_t r = first + kTileRows; r < std::min(first + 2 * kTileRows, rows.count); ++r) {
+    Prefetch(q + rows.Index(r) * D, D);
+    Prefetch(dout + rows.Index(r) * D, D);
   }
 }
 
-// p = 2^(scale log2(e) s - log2(e) lse) and ds = p (dout . v - delta) of one row.
+// What a row's scores are compared with.
+struct RowFacts {
+  uint32_t token;
+  float shift, mean;  // -log2(e) lse, delta
+};
+
+struct Pulled {
+  Floats weight, pull;
+};
+
+// p = 2^(scale log2(e) s - log2(e) lse) and ds = p (dout . v - delta) of a row in sixteen columns.
+template <bool kIsMasked>
+ROCIT_INLINE Pulled PullLanes(const BackwardTile& t, int64_t r, int64_t c, float scale, const RowFacts& row) {
+  const int64_t at = r * kKeyStride + c;
+  const Floats weight = Exp2(MultiplyAdd(Load(t.scores + at), Broadcast(scale), Broadcast(row.shift)));
+  const Floats pull = weight * (Load(t.slopes + at) - Broadcast(row.mean));
+  if (!kIsMasked) return {weight, pull};
+  const Words token = BroadcastWord(row.token), keys = LoadWords(t.key + c), spans = LoadWords(t.span + c);
+  return {WhereWithin(token, keys, spans, weight, Floats{}), WhereWithin(token, keys, spans, pull, Floats{})};
+}
+
+// Rows r and r + 1, the second only where there is one.
 template <class E, bool kIsMasked>
-ROCIT_INLINE void PullRow(const BackwardTile& t, int64_t r, uint32_t token, float scale, float lse, float delta) {
-  const Floats factor = Broadcast(scale), shift = Broadcast(-lse * kLog2E), mean = Broadcast(delta), zero = {};
-  const Words tokens = BroadcastWord(token);
+ROCIT_INLINE void PullRows(const BackwardTile& t, int64_t r, float scale, const RowFacts* facts) {
+  const bool has_second = r + 1 < t.rows;
   for (int64_t c = t.begin; c < t.end; c += kLanes) {
-    Floats weight = Exp2(MultiplyAdd(Load(t.scores + r * kKeyStride + c), factor, shift));
-    Floats pull = weight * (Load(t.slopes + r * kKeyStride + c) - mean);
-    if (kIsMasked) {
-      const Words keys = LoadWords(t.key + c), spans = LoadWords(t.span + c);
-      weight = WhereWithin(tokens, keys, spans, weight, zero);
-      pull = WhereWithin(tokens, keys, spans, pull, zero);
-    }
-    E::StoreColumns(t.weights, r, kKeyStride, c, weight);
-    E::StoreColumns(t.pulls, r, kKeyStride, c, pull);
-    if (E::kDepth > 1) E::StoreDepth(t.pull_rows + r * kKeyStride, c, pull);
+    const Pulled one = PullLanes<kIsMasked>(t, r, c, scale, facts[0]);
+    const Pulled two = has_second ? PullLanes<kIsMasked>(t, r + 1, c, scale, facts[1]) : Pulled{};
+    E::StoreRows(t.weights, r, kKeyStride, c, one.weight, two.weight);
+    E::StoreRows(t.pulls, r, kKeyStride, c, one.pull, two.pull);
+    if (E::kDepth == 1) continue;
+    E::StoreDepth(t.pull_rows + r * kKeyStride, c, one.pull);
+    E::StoreDepth(t.pull_rows + (r + 1) * kKeyStride, c, two.pull);
   }
 }
 
@@ -106,13 +130,16 @@ void PullTile(const RocitTreeAttentionGradArgs& args, const float* delta, const 
       {t->rows, keys, depth, t->q_depth, stride, t->k_columns + begin, kKeyStride, t->scores + begin, kKeyStride, false});
   Multiply<Word, Neighbours::kDepth>(
       {t->rows, keys, depth, t->dout_depth, stride, t->v_columns + begin, kKeyStride, t->slopes + begin, kKeyStride, false});
-  for (int64_t r = 0; r < t->rows; ++r) {
-    const int64_t index = rows.Index(first + r);
-    const uint32_t token = static_cast<uint32_t>(in.query_start + rows.Query(first + r));
+  for (int64_t r = 0; r < t->rows; r += 2) {
+    RowFacts facts[2] = {};
+    for (int64_t i = 0; i < std::min<int64_t>(2, t->rows - r); ++i) {
+      const int64_t row = first + r + i, index = rows.Index(row);
+      facts[i] = {static_cast<uint32_t>(in.query_start + rows.Query(row)), -kLog2E * args.lse[index], delta[index]};
+    }
     if (t->is_full) {
-      PullRow<E, false>(*t, r, token, in.scale * kLog2E, args.lse[index], delta[index]);
+      PullRows<E, false>(*t, r, in.scale * kLog2E, facts);
     } else {
-      PullRow<E, true>(*t, r, token, in.scale * kLog2E, args.lse[index], delta[index]);
+      PullRows<E, true>(*t, r, in.scale * kLog2E, facts);
     }
   }
   const int64_t row_depth = E::Depth(t->rows), key_depth = E::Depth(keys), at = begin / E::kDepth;
@@ -138,29 +165,29 @@ void StoreKeys(const RocitTreeAttentionGradArgs& args, const AttentionRows& rows
 }
 
 template <class E>
-void TakeTile(Scratch* scratch, int64_t head_dim, BackwardTile* t) {
+void TakeTile(TileMemory* memory, int64_t head_dim, BackwardTile* t) {
   t->head_stride = Padded(head_dim);
-  for (float** piece : {&t->scores, &t->slopes, &t->weights, &t->pulls}) *piece = scratch->Take(kTileRows * kKeyStride);
-  for (float** piece : {&t->k_columns, &t->v_columns}) *piece = scratch->Take(kKeyStride * t->head_stride);
-  for (float** piece : {&t->k_rows, &t->dk, &t->dv}) *piece = scratch->Take(kTileKeys * t->head_stride);
-  for (float** piece : {&t->q_rows, &t->dout_rows}) *piece = scratch->Take(kTileRows * t->head_stride);
+  for (float** piece : {&t->scores, &t->slopes, &t->weights, &t->pulls}) *piece = memory->Take(kTileRows * kKeyStride);
+  for (float** piece : {&t->k_columns, &t->v_columns}) *piece = memory->Take(kKeyStride * t->head_stride);
+  for (float** piece : {&t->k_rows, &t->dk, &t->dv}) *piece = memory->Take(kTileKeys * t->head_stride);
+  for (float** piece : {&t->q_rows, &t->dout_rows}) *piece = memory->Take(kTileRows * t->head_stride);
   // Single words are the same as depth and as columns.
   const bool is_single = E::kDepth == 1;
-  t->pull_rows = is_single ? t->pulls : scratch->Take(kTileRows * kKeyStride);
-  t->q_depth = is_single ? t->q_rows : scratch->Take(kTileRows * t->head_stride);
-  t->dout_depth = is_single ? t->dout_rows : scratch->Take(kTileRows * t->head_stride);
+  t->pull_rows = is_single ? t->pulls : memory->Take(kTileRows * kKeyStride);
+  t->q_depth = is_single ? t->q_rows : memory->Take(kTileRows * t->head_stride);
+  t->dout_depth = is_single ? t->dout_rows : memory->Take(kTileRows * t->head_stride);
 }
 
 // dk and dv of a chunk of keys, and its part of dq from row tile chunk.rows.begin on.
 template <class E, class T>
 void PullChunk(const RocitTreeAttentionGradArgs& args, const GradPlan& plan, const KeyChunk& chunk, int64_t key_head,
-               Scratch* scratch) {
+               TileMemory* memory) {
   const RocitTreeAttentionInputs& in = args.in;
   const AttentionRows rows(in, key_head);
   const float* delta = static_cast<const float*>(args.workspace);
   float* dq = static_cast<float*>(args.workspace) + plan.Part(chunk, key_head);
   BackwardTile t;
-  TakeTile<E>(scratch, in.head_dim, &t);
+  TakeTile<E>(memory, in.head_dim, &t);
   int64_t reached = chunk.rows.begin;
   for (int64_t tile = chunk.begin; tile < chunk.end; ++tile) {
     const Range range = plan.seen_by[tile];
@@ -179,14 +206,14 @@ void PullChunk(const RocitTreeAttentionGradArgs& args, const GradPlan& plan, con
 }
 
 inline void PullAnyChunk(const RocitTreeAttentionGradArgs& args, const GradPlan& plan, const KeyChunk& chunk,
-                         int64_t key_head, Scratch* scratch) {
+                         int64_t key_head, TileMemory* memory) {
   if (args.in.dtype == ROCIT_FLOAT32) {
-    PullChunk<Widened<float>, float>(args, plan, chunk, key_head, scratch);
+    PullChunk<Widened<float>, float>(args, plan, chunk, key_head, memory);
   } else {
 #if ROCIT_PAIRS
-    PullChunk<Paired, Bfloat16>(args, plan, chunk, key_head, scratch);
+    PullChunk<Paired, Bfloat16>(args, plan, chunk, key_head, memory);
 #else
-    PullChunk<Widened<Bfloat16>, Bfloat16>(args, plan, chunk, key_head, scratch);
+    PullChunk<Widened<Bfloat16>, Bfloat16>(args, plan, chunk, key_head, memory);
 #endif
   }
 }

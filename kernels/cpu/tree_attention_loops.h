@@ -39,6 +39,7 @@ struct ForwardTile {
   float *q, *k, *v;            // [depth of D, rows], [keys, depth of D], [depth of keys, D]
   float *scores, *weights;     // [keys, rows], [depth of keys, rows]
   float* out;                  // [rows, D]
+  float *few_rows, *few_keys, *few_scores;  // of a tile of few rows: [rows, depth of D], [depth of D, keys], [rows, keys]
   int64_t head_stride;
 };
 
@@ -51,39 +52,68 @@ inline void FindLanes(const VisibleKeys& keys, ForwardTile* t) {
   t->end = Padded(end);
 }
 
+// The scores of a key in sixteen lanes, times log2(e); -inf where a row does not see the key.
+template <bool kIsMasked>
+ROCIT_INLINE Floats ScaledScore(const ForwardTile& t, const VisibleKeys& keys, float scale, int64_t lane, int64_t j) {
+  const Floats score = Load(t.scores + j * kRowStride + lane) * Broadcast(scale);
+  if (!kIsMasked) return score;
+  return WhereWithin(LoadWords(t.token + lane), BroadcastWord(keys.key[j]), BroadcastWord(keys.span[j]), score,
+                     Broadcast(-__builtin_inff()));
+}
+
 // Scores to weights relative to the running maximum, which moves up; earlier sums are scaled down to it.
 template <class E, bool kIsMasked>
 ROCIT_INLINE void WeighLanes(ForwardTile* t, const VisibleKeys& keys, float scale, int64_t lane) {
-  const Floats hidden = Broadcast(-__builtin_inff()), factor = Broadcast(scale);
-  const Words tokens = LoadWords(t->token + lane);
   const Floats before = Load(t->top + lane);
-  Floats top = before;
-  for (int64_t j = 0; j < keys.count; ++j) {
-    float* at = t->scores + j * kRowStride + lane;
-    Floats score = Load(at) * factor;
-    if (kIsMasked) score = WhereWithin(tokens, BroadcastWord(keys.key[j]), BroadcastWord(keys.span[j]), score, hidden);
-    Store(at, score);
-    top = Max(score, top);
+  Floats top = before, top2 = before;
+  int64_t j = 0;
+  for (; j + 2 <= keys.count; j += 2) {
+    top = Max(ScaledScore<kIsMasked>(*t, keys, scale, lane, j), top);
+    top2 = Max(ScaledScore<kIsMasked>(*t, keys, scale, lane, j + 1), top2);
   }
+  if (j < keys.count) top = Max(ScaledScore<kIsMasked>(*t, keys, scale, lane, j), top);
+  top = Max(top, top2);
   // Rows that saw nothing so far: any finite maximum makes their weights zero.
   const Floats base = Max(top, Broadcast(-3e38f));
-  Floats sum = {};
-  for (int64_t j = 0; j < keys.count; ++j) {
-    const Floats weight = Exp2(Load(t->scores + j * kRowStride + lane) - base);
-    sum = sum + weight;
-    E::StoreColumns(t->weights, j, kRowStride, lane, weight);
+  Floats sum = {}, sum2 = {};
+  for (j = 0; j + 2 <= keys.count; j += 2) {
+    const Floats a = Exp2(ScaledScore<kIsMasked>(*t, keys, scale, lane, j) - base);
+    const Floats b = Exp2(ScaledScore<kIsMasked>(*t, keys, scale, lane, j + 1) - base);
+    sum = sum + a;
+    sum2 = sum2 + b;
+    E::StoreRows(t->weights, j, kRowStride, lane, a, b);
+  }
+  if (j < keys.count) {
+    const Floats a = Exp2(ScaledScore<kIsMasked>(*t, keys, scale, lane, j) - base);
+    sum = sum + a;
+    E::StoreRows(t->weights, j, kRowStride, lane, a, Floats{});
   }
   const Floats down = Exp2(before - base);
   Store(t->top + lane, top);
   Store(t->factor + lane, down);
-  Store(t->sum + lane, MultiplyAdd(Load(t->sum + lane), down, sum));
+  Store(t->sum + lane, MultiplyAdd(Load(t->sum + lane), down, sum + sum2));
+}
+
+template <class E>
+void ScoreKeys(ForwardTile* t, const VisibleKeys& keys, int64_t depth) {
+  using Word = typename E::Word;
+  const int64_t stride = t->head_stride, lanes = t->end - t->begin;
+  if (t->rows > kFewRows) {
+    Multiply<Word, Neighbours::kDepth>({keys.count, lanes, depth, t->k, stride, t->q + t->begin, kRowStride,
+                                        t->scores + t->begin, kRowStride, false});
+    return;
+  }
+  // Most lanes would be empty: keys become the lanes. The sums are the same.
+  Transpose(t->k, stride, keys.count, depth, t->few_keys, kKeyStride);
+  Multiply<Word, Neighbours::kDepth>({t->rows, Padded(keys.count), depth, t->few_rows, stride, t->few_keys, kKeyStride,
+                                      t->few_scores, kKeyStride, false});
+  Transpose(t->few_scores, kKeyStride, t->rows, keys.count, t->scores, kRowStride);
 }
 
 template <class E>
 void AddKeys(ForwardTile* t, const VisibleKeys& keys, const RocitTreeAttentionInputs& in) {
   const int64_t stride = t->head_stride, begin = t->begin, rows = std::min(t->end, t->rows) - begin;
-  Multiply<typename E::Word, Neighbours::kDepth>({keys.count, t->end - begin, E::Depth(in.head_dim), t->k, stride,
-                                                  t->q + begin, kRowStride, t->scores + begin, kRowStride, false});
+  ScoreKeys<E>(t, keys, E::Depth(in.head_dim));
   const float scale = in.scale * kLog2E;
   for (int64_t lane = begin; lane < t->end; lane += kLanes) {
     if (keys.are_full) {
@@ -101,12 +131,15 @@ void AddKeys(ForwardTile* t, const VisibleKeys& keys, const RocitTreeAttentionIn
                                                  stride, t->out + begin * stride, stride, true});
 }
 
-inline void TakeTile(Scratch* scratch, int64_t head_dim, ForwardTile* t) {
+inline void TakeTile(TileMemory* memory, int64_t head_dim, ForwardTile* t) {
   t->head_stride = Padded(head_dim);
-  for (float** piece : {&t->top, &t->sum, &t->factor}) *piece = scratch->Take(kTileRows);
-  for (float** piece : {&t->scores, &t->weights}) *piece = scratch->Take(kRowStride * kTileKeys);
-  for (float** piece : {&t->k, &t->v}) *piece = scratch->Take(kTileKeys * t->head_stride);
-  for (float** piece : {&t->q, &t->out}) *piece = scratch->Take(kRowStride * t->head_stride);
+  for (float** piece : {&t->top, &t->sum, &t->factor}) *piece = memory->Take(kTileRows);
+  for (float** piece : {&t->scores, &t->weights}) *piece = memory->Take(kRowStride * kTileKeys);
+  for (float** piece : {&t->k, &t->v}) *piece = memory->Take(kTileKeys * t->head_stride);
+  for (float** piece : {&t->q, &t->out}) *piece = memory->Take(kRowStride * t->head_stride);
+  t->few_rows = memory->Take(kFewRows * t->head_stride);
+  t->few_keys = memory->Take(kKeyStride * t->head_stride);
+  t->few_scores = memory->Take(kFewRows * kKeyStride);
 }
 
 template <class E, class T>
@@ -121,26 +154,33 @@ void LoadRows(const RocitTreeAttentionInputs& in, const AttentionRows& rows, int
     E::CopyRow(q, in.head_dim, t->out + r * t->head_stride);
   }
   Transpose(t->out, t->head_stride, t->rows, E::Depth(in.head_dim), t->q, kRowStride);
+  std::memcpy(t->few_rows, t->out, std::min(t->rows, kFewRows) * t->head_stride * sizeof(float));
   std::memset(t->out, 0, t->rows * t->head_stride * sizeof(float));
 }
 
 template <class E, class T>
-void AttendTile(const RocitTreeAttentionArgs& args, int64_t key_head, int64_t tile, Scratch* scratch) {
+void AttendTile(const RocitTreeAttentionArgs& args, int64_t key_head, int64_t tile, TileMemory* memory) {
   const RocitTreeAttentionInputs& in = args.in;
   const AttentionRows rows(in, key_head);
   const int64_t first = tile * kTileRows, D = in.head_dim;
   ForwardTile t;
   t.rows = std::min(kTileRows, rows.count - first);
-  TakeTile(scratch, D, &t);
+  TakeTile(memory, D, &t);
   LoadRows<E, T>(in, rows, first, &t);
+  const T *k = static_cast<const T*>(in.k), *v = static_cast<const T*>(in.v);
   VisibleKeys keys;
   for (int64_t at = 0;;) {
     CollectKeys(in.subtree_end, t.token[0], t.token[t.rows - 1], &at, &keys);
     if (keys.count == 0) break;
-    for (int64_t j = 0; j < keys.count; ++j) {
-      const int64_t offset = rows.KeyOffset(keys.key[j]);
-      E::CopyRow(static_cast<const T*>(in.k) + offset, D, t.k + j * t.head_stride);
-      E::PackRow(static_cast<const T*>(in.v) + offset, j, D, t.v, t.head_stride);
+    for (int64_t j = 0; j < keys.count; j += 2) {
+      const int64_t one = rows.KeyOffset(keys.key[j]), two = j + 1 < keys.count ? rows.KeyOffset(keys.key[j + 1]) : -1;
+      E::CopyRow(k + one, D, t.k + j * t.head_stride);
+      if (two >= 0) E::CopyRow(k + two, D, t.k + (j + 1) * t.head_stride);
+      E::PackRows(v + one, two >= 0 ? v + two : nullptr, j, D, t.v, t.head_stride);
+    }
+    for (int64_t key = at; key < std::min(at + kTileKeys, in.num_keys); ++key) {
+      Prefetch(k + rows.KeyOffset(key), D);
+      Prefetch(v + rows.KeyOffset(key), D);
     }
     FindLanes(keys, &t);
     AddKeys<E>(&t, keys, in);
@@ -154,14 +194,14 @@ void AttendTile(const RocitTreeAttentionArgs& args, int64_t key_head, int64_t ti
   }
 }
 
-inline void AttendAnyTile(const RocitTreeAttentionArgs& args, int64_t key_head, int64_t tile, Scratch* scratch) {
+inline void AttendAnyTile(const RocitTreeAttentionArgs& args, int64_t key_head, int64_t tile, TileMemory* memory) {
   if (args.in.dtype == ROCIT_FLOAT32) {
-    AttendTile<Widened<float>, float>(args, key_head, tile, scratch);
+    AttendTile<Widened<float>, float>(args, key_head, tile, memory);
   } else {
 #if ROCIT_PAIRS
-    AttendTile<Paired, Bfloat16>(args, key_head, tile, scratch);
+    AttendTile<Paired, Bfloat16>(args, key_head, tile, memory);
 #else
-    AttendTile<Widened<Bfloat16>, Bfloat16>(args, key_head, tile, scratch);
+    AttendTile<Widened<Bfloat16>, Bfloat16>(args, key_head, tile, memory);
 #endif
   }
 }

@@ -19,6 +19,12 @@ ROCIT_INLINE void StorePart(T* row, const Floats& value, int64_t at, int64_t cou
   }
 }
 
+// Asks for a row that is needed soon to come into the second-level cache.
+template <class T>
+ROCIT_INLINE void Prefetch(const T* row, int64_t count) {
+  for (int64_t c = 0; c < count; c += 64 / static_cast<int64_t>(sizeof(T))) __builtin_prefetch(row + c, 0, 2);
+}
+
 template <class T>
 struct Widened {
   using Word = SingleWords;
@@ -31,16 +37,19 @@ struct Widened {
     for (int64_t c = 0; c < count; c += kLanes) Store(to + c, LoadPart(from, c, count));
   }
 
-  // The same row as columns, row r of the depth: [Padded(count)] words, as a right matrix has it.
-  static ROCIT_INLINE void PackRow(const T* from, int64_t r, int64_t count, float* to, int64_t stride) {
-    CopyRow(from, count, to + r * stride);
+  // Rows r and r + 1 of the depth, r even, as columns: [Padded(count)] words, as a right matrix has them. `b` may be null:
+  // the depth ends with `a`.
+  static ROCIT_INLINE void PackRows(const T* a, const T* b, int64_t r, int64_t count, float* to, int64_t stride) {
+    CopyRow(a, count, to + r * stride);
+    if (b != nullptr) CopyRow(b, count, to + (r + 1) * stride);
   }
 
-  // Row r of computed values: as depth, or as columns where r runs through the depth.
-  static ROCIT_INLINE void StoreDepth(float* row, int64_t c, const Floats& value) { Store(row + c, value); }
-  static ROCIT_INLINE void StoreColumns(float* tile, int64_t r, int64_t stride, int64_t c, const Floats& value) {
-    Store(tile + r * stride + c, value);
+  // The same of computed values, zeros for a second row behind the depth; and a row of them as depth.
+  static ROCIT_INLINE void StoreRows(float* tile, int64_t r, int64_t stride, int64_t c, const Floats& a, const Floats& b) {
+    Store(tile + r * stride + c, a);
+    Store(tile + (r + 1) * stride + c, b);
   }
+  static ROCIT_INLINE void StoreDepth(float* row, int64_t c, const Floats& value) { Store(row + c, value); }
 };
 
 #if ROCIT_PAIRS
@@ -51,40 +60,38 @@ struct Paired {
   static int64_t Depth(int64_t count) { return (count + 1) / 2; }
 
   static ROCIT_INLINE void CopyRow(const Bfloat16* from, int64_t count, float* to) {
-    __builtin_memcpy(to, from, count * sizeof(Bfloat16));
-    if (count % 2 != 0) __builtin_memset((Bfloat16*)to + count, 0, sizeof(Bfloat16));
-  }
-
-  // Even rows are the lower halves and come first; the row that an odd number of rows lacks stays zero.
-  static ROCIT_INLINE void PackRow(const Bfloat16* from, int64_t r, int64_t count, float* to, int64_t stride) {
-    float* row = to + r / 2 * stride;
     for (int64_t c = 0; c < count; c += kLanes) {
-      Bfloat16 some[kLanes] = {};
-      const Bfloat16* values = from + c;
-      if (c + kLanes > count) {
-        __builtin_memcpy(some, values, (count - c) * sizeof(Bfloat16));
-        values = some;
-      }
-      StoreHalves(row + c, r, LoadNative<NativeShort>(values));
+      const NativeShort halves = LoadHalves(from, c, count);
+      __builtin_memcpy((Bfloat16*)to + c, &halves, sizeof(halves));
     }
   }
 
-  static ROCIT_INLINE void StoreDepth(float* row, int64_t c, const Floats& value) {
-    const NativeShort halves = Narrowed(value);
-    __builtin_memcpy((Bfloat16*)row + c, &halves, sizeof(halves));
+  static ROCIT_INLINE void PackRows(const Bfloat16* a, const Bfloat16* b, int64_t r, int64_t count, float* to,
+                                    int64_t stride) {
+    for (int64_t c = 0; c < count; c += kLanes) {
+      NativeBits words = ZeroExtend(LoadHalves(a, c, count));
+      if (b != nullptr) words |= ZeroExtend(LoadHalves(b, c, count)) << 16;
+      __builtin_memcpy(to + r / 2 * stride + c, &words, sizeof(words));
+    }
   }
-  static ROCIT_INLINE void StoreColumns(float* tile, int64_t r, int64_t stride, int64_t c, const Floats& value) {
-    StoreHalves(tile + r / 2 * stride + c, r, Narrowed(value));
+
+  static ROCIT_INLINE void StoreRows(float* tile, int64_t r, int64_t stride, int64_t c, const Floats& a, const Floats& b) {
+    const __m512i one_by_one = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
+                                                21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    const __m512i halves = (__m512i)_mm512_cvtne2ps_pbh((__m512)b.part[0], (__m512)a.part[0]);
+    _mm512_storeu_si512(tile + r / 2 * stride + c, _mm512_maskz_permutexvar_epi16(~0u, one_by_one, halves));
+  }
+  static ROCIT_INLINE void StoreDepth(float* row, int64_t c, const Floats& value) {
+    const NativeShort halves = (NativeShort)_mm512_cvtneps_pbh((__m512)value.part[0]);
+    __builtin_memcpy((Bfloat16*)row + c, &halves, sizeof(halves));
   }
 
  private:
-  static ROCIT_INLINE NativeShort Narrowed(const Floats& value) {
-    return (NativeShort)_mm512_cvtneps_pbh((__m512)value.part[0]);
-  }
-  static ROCIT_INLINE void StoreHalves(float* to, int64_t r, NativeShort halves) {
-    NativeBits words = ZeroExtend(halves);
-    if (r % 2 != 0) words = words << 16 | LoadNative<NativeBits>(to);
-    __builtin_memcpy(to, &words, sizeof(words));
+  static ROCIT_INLINE NativeShort LoadHalves(const Bfloat16* row, int64_t at, int64_t count) {
+    if (at + kLanes <= count) return LoadNative<NativeShort>(row + at);
+    Bfloat16 some[kLanes] = {};
+    __builtin_memcpy(some, row + at, (count - at) * sizeof(Bfloat16));
+    return LoadNative<NativeShort>(some);
   }
 };
 #endif

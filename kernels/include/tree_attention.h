@@ -1,5 +1,6 @@
 // Attention over a pack of prefix trees (column-wise mask bounds, FlashMask, arXiv 2410.01359) without a score matrix in
-// memory (FlashAttention-2, arXiv 2307.08691). Query i is token t = query_start + i and sees key j iff j <= t < subtree_end[j].
+// memory (FlashAttention-2, arXiv 2307.08691). Query i is token t = query_start + i; it sees key j iff
+// j <= t < subtree_end[j].
 //   s_ij = scale q_i . k_j     lse_i = log sum_j exp(s_ij)     p_ij = exp(s_ij - lse_i)     out_i = sum_j p_ij v_j
 //   delta_i = dout_i . out_i   ds_ij = p_ij (dout_i . v_j - delta_i)
 //   dq_i = scale sum_j ds_ij k_j     dk_j = scale sum_i ds_ij q_i     dv_j = sum_i p_ij dout_i

@@ -94,7 +94,8 @@ absl::Status ReadInputs(const char* op, RocitDtype dtype, const Attributes& attr
   TF_RETURN_IF_ERROR(CheckShape(op, "query_start", query_start, TensorShape({})));
   const int64_t start = query_start.scalar<int32_t>()();
   if (start < 0 || start + N != S) {
-    return Refuse(op, ": expected the queries to end with the ", S, " keys, got query_start ", start, " and ", N, " queries");
+    return Refuse(op, ": expected the queries to end with the ", S, " keys, got query_start ", start, " and ", N,
+                  " queries");
   }
   const int32_t* ends = subtree_end.flat<int32_t>().data();
   const int64_t bad = rocit_tree_attention_bad_bound(ends, S);
