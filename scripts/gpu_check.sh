@@ -278,7 +278,7 @@ run() {
   shift
   say "$name …"
   timeout 1800 "$folder/$name" "$@" >"$folder/$name.out" 2>"$folder/$name.err" || status=$?
-  ((status == 0)) && return
+  ((status == 0)) && cat "$folder/$name.err" >&2 && return
   grep -h '^FAILED' "$folder/$name.out" | head -n 20 >&2 || true
   tail -n 5 "$folder/$name.err" >&2
   say "$name: expected right values and exit code 0, got $status."

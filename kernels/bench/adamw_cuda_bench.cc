@@ -118,4 +118,5 @@ int main(int argc, char** argv) {
     bench::StopIfWrongOnDevice("adamw");
     bench::AgainstDeviceCopy({"adamw", "float32", shape.Name()}, 8 * 4 * static_cast<double>(t.count), [&] { return t.Run(); });
   }
+  return bench::ExitCode();
 }

@@ -63,4 +63,5 @@ int main(int argc, char** argv) {
       bench::AgainstDeviceCopy({"embedding", bench::DtypeName(dtype), name}, bytes, [&] { return t.Run(); });
     }
   }
+  return bench::ExitCode();
 }

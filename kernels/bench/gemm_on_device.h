@@ -2,23 +2,22 @@
 #ifndef ROCIT_BENCH_GEMM_ON_DEVICE_H_
 #define ROCIT_BENCH_GEMM_ON_DEVICE_H_
 
-#include <memory>
-
-#include "../cuda/gemm.h"
 #include "cuda_bench.h"
+#include "gemm.h"
 
 namespace bench {
 
-inline constexpr int64_t kGemmWorkspace = kIsEmulated ? 0 : int64_t{32} << 20;
-
-// A product of the contract's form with cuBLASLt's workspace beside it.
+// A product of the contract with its workspace.
 class Product {
  public:
-  explicit Product(const RocitGemmArgs& args) : args_(args), workspace_(kGemmWorkspace) {}
+  explicit Product(const RocitGemmArgs& args) : args_(args), workspace_(rocit_gemm_cuda_workspace(&args)) {}
   double operations() const {
     return 2 * static_cast<double>(args_.m) * static_cast<double>(args_.n) * static_cast<double>(args_.k);
   }
-  RocitCudaStatus Run() { return rocit::CudaGemm(args_, device::Cuda(), workspace_.data(), kGemmWorkspace); }
+  RocitCudaStatus Run() {
+    const RocitCuda cuda = device::Cuda(workspace_.data());
+    return rocit_gemm_cuda(&args_, &cuda);
+  }
 
  private:
   RocitGemmArgs args_;

@@ -108,4 +108,5 @@ int main(int argc, char** argv) {
     Bench(ROCIT_BFLOAT16, shape);
     if (shape.hidden < 1000) Bench(ROCIT_FLOAT32, shape);
   }
+  return bench::ExitCode();
 }

@@ -226,4 +226,5 @@ int main(int argc, char** argv) {
     Bench(ROCIT_BFLOAT16, shape);
     if (shape.in < 1000) Bench(ROCIT_FLOAT32, shape);
   }
+  return bench::ExitCode();
 }

@@ -70,4 +70,5 @@ int main(int argc, char** argv) {
       bench::AgainstDeviceCopy({"rms_norm grad", bench::DtypeName(dtype), name}, bytes, [&] { return t.Backward(); });
     }
   }
+  return bench::ExitCode();
 }

@@ -73,4 +73,5 @@ int main(int argc, char** argv) {
       bench::AgainstDeviceCopy({"rope", bench::DtypeName(dtype), name}, bytes, [&] { return t.Run(); });
     }
   }
+  return bench::ExitCode();
 }

@@ -71,4 +71,5 @@ int main(int argc, char** argv) {
       bench::AgainstDeviceCopy({"swiglu grad", bench::DtypeName(dtype), name}, 5 * bytes, [&] { return t.Backward(); });
     }
   }
+  return bench::ExitCode();
 }

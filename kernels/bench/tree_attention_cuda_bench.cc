@@ -180,4 +180,5 @@ int main(int argc, char** argv) {
       if (bench::kIsEmulated || shape.heads == smollm.heads) Bench(ROCIT_FLOAT32, shape, pack);
     }
   }
+  return bench::ExitCode();
 }
