@@ -111,7 +111,7 @@ probe() {
     [[ -n $arch ]] || arch=sm_${fields[2]}
     ((fields[2] >= 80)) || stop "expected a GPU of compute capability 8.0 or newer, got $device with ${fields[2]%?}.${fields[2]: -1}."
     if command -v nvidia-smi >/dev/null; then
-      driver="$(nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>/dev/null | head -n 1) (CUDA $driver)"
+      driver="$(nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>/dev/null | head -n 1 || true) (CUDA $driver)"
     else
       driver="CUDA $driver"
     fi
