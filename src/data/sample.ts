@@ -51,6 +51,8 @@ export interface TokenizedSample {
   question: string;
   /** Line in the source file, from 1. */
   row: number;
+  /** Of each of its targets in the training loss; 1 when left out. */
+  weight?: number;
 }
 
 export const DROP_REASONS = ['too_long', 'prompt_too_long', 'empty_answer', 'empty_question'] as const;
@@ -79,7 +81,7 @@ export interface TreeBatch {
   edge_rows: Int32Array;
   /** [E], the token id to predict. */
   edge_targets: Int32Array;
-  /** [E] */
+  /** [E], weight of the sample. */
   edge_weights: Float32Array;
   /** [E], index of the sample in the list that was packed. */
   edge_samples: Int32Array;

@@ -16,17 +16,24 @@ function sample(tokens: { id: number; is_target: boolean }[], index: number): To
   };
 }
 
-const anySamples = fc
-  .array(
-    fc.array(fc.record({ id: fc.integer({ min: 0, max: 500 }), is_target: fc.boolean() }), {
-      minLength: 2,
-      maxLength: 30,
-    }),
-    { minLength: 1, maxLength: 25 },
+const anyToken = (words: number) => fc.record({ id: fc.integer({ min: 0, max: words }), is_target: fc.boolean() });
+const anyTokens = (words: number, maxLength: number) => fc.array(anyToken(words), { minLength: 2, maxLength });
+/** Samples that share little. */
+const apart = fc.array(anyTokens(500, 30), { minLength: 1, maxLength: 25 });
+/** Roles, questions and answers, each a piece of the samples; two words only, so that pieces begin alike by chance too. */
+const related = fc
+  .tuple(
+    fc.array(anyTokens(1, 10), { minLength: 1, maxLength: 3 }),
+    fc.array(anyTokens(1, 8), { minLength: 1, maxLength: 4 }),
+    fc.array(anyTokens(1, 12), { minLength: 1, maxLength: 4 }),
+    fc.array(fc.tuple(fc.nat(), fc.nat(), fc.nat()), { minLength: 1, maxLength: 25 }),
   )
-  .map((list) => list.map(sample));
+  .map(([roles, questions, answers, picks]) =>
+    picks.map((at) => [roles, questions, answers].flatMap((list, i) => list[(at[i] ?? 0) % list.length] ?? [])),
+  );
+const anySamples = fc.oneof(apart, related).map((list) => list.map(sample));
 const anySettings = fc.record({
-  strategy: fc.constantFrom('sequence' as const, 'none' as const),
+  strategy: fc.constantFrom('tree' as const, 'sequence' as const, 'none' as const),
   max_tokens_per_pack: fc.integer({ min: 29, max: 90 }),
 });
 
@@ -66,11 +73,40 @@ describe('packStep', () => {
         const packs = packStep(samples, settings);
         const rows = packs.map(({ input_ids }) => input_ids.length);
         expect(Math.max(...rows)).toBeLessThanOrEqual(settings.max_tokens_per_pack);
-        const expected = samples.reduce((sum, { input_ids }) => sum + input_ids.length - 1, 0);
-        expect(rows.reduce((sum, n) => sum + n, 0)).toBe(expected);
+        const unshared = samples.reduce((sum, { input_ids }) => sum + input_ids.length - 1, 0);
+        const total = rows.reduce((sum, n) => sum + n, 0);
+        if (settings.strategy === 'tree') expect(total).toBeLessThanOrEqual(unshared);
+        else expect(total).toBe(unshared);
         expect(packs.reduce((sum, pack) => sum + pack.num_samples, 0)).toBe(samples.length);
         if (settings.strategy === 'none') expect(packs.every((pack) => pack.num_samples === 1)).toBe(true);
         expect(packStep(samples, settings)).toEqual(packs);
+      }),
+    );
+  });
+
+  it('with trees gives every row of a pack another path', () => {
+    fc.assert(
+      fc.property(anySamples, anySettings, (samples, { max_tokens_per_pack }) => {
+        for (const pack of packStep(samples, { strategy: 'tree', max_tokens_per_pack })) {
+          const paths = [...pack.input_ids.keys()].map((row) => seen(pack, row).join());
+          expect(new Set(paths).size).toBe(paths.length);
+          paths.forEach((path, row) => {
+            expect(pack.position_ids[row]).toBe(path.split(',').length - 1);
+          });
+        }
+      }),
+    );
+  });
+
+  it('gives the edges of a sample its weight, in every strategy', () => {
+    fc.assert(
+      fc.property(anySamples, anySettings, (samples, settings) => {
+        const weighted = samples.map((one, i) => ({ ...one, weight: 1 / (1 + (i % 3)) }));
+        for (const { edge_weights, edge_samples } of packStep(weighted, settings)) {
+          edge_weights.forEach((weight, e) => {
+            expect(weight).toBe(Math.fround(weighted[edge_samples[e] as number]?.weight ?? 0));
+          });
+        }
       }),
     );
   });
@@ -104,6 +140,27 @@ describe('packStep', () => {
       },
     ]);
     expect(packStep(samples, { strategy: 'sequence', max_tokens_per_pack: 4 })).toHaveLength(2);
+  });
+
+  it('lays a role, its question and two answers out once, and predicts both answers from the question', () => {
+    const targets = (ids: number[], from: number) => ids.map((id, t) => ({ id, is_target: t >= from }));
+    const samples = [
+      sample(targets([1, 2, 5, 6, 9], 2), 0),
+      sample(targets([1, 2, 3, 9], 2), 1),
+      sample(targets([1, 2, 5, 7], 2), 2),
+    ];
+    expect(packStep(samples, { strategy: 'tree', max_tokens_per_pack: 6 })).toEqual([
+      {
+        input_ids: Int32Array.of(1, 2, 3, 5, 6),
+        position_ids: Int32Array.of(0, 1, 2, 2, 3),
+        subtree_end: Int32Array.of(5, 5, 3, 5, 5),
+        edge_rows: Int32Array.of(1, 2, 1, 3, 1, 3, 4),
+        edge_targets: Int32Array.of(3, 9, 5, 7, 5, 6, 9),
+        edge_weights: new Float32Array(7).fill(1),
+        edge_samples: Int32Array.of(1, 1, 2, 2, 0, 0, 0),
+        num_samples: 3,
+      },
+    ]);
   });
 
   it('refuses a sample that is longer than a pack, and names both keys', () => {
