@@ -41,7 +41,7 @@ export async function prepare(options: PrepareOptions): Promise<PreparedData> {
   const { identity, rows } = await identify(source, data, tokenizer, template, settings);
   const found = freshManifest(folder, identity);
   if (typeof found === 'string') log.info(`${found}; preparing again.`);
-  const isFresh = found !== null && typeof found !== 'string';
+  const isFresh = isFreshManifest(found);
   const job: Job = { options, source, tokenizer, template, folder, identity, rows };
   const manifest = isFresh ? found : await makeShards(job);
   sayWarnings(manifest, data);
@@ -55,6 +55,13 @@ export async function prepare(options: PrepareOptions): Promise<PreparedData> {
   };
 }
 
+/** Another run made the same shards in the meantime, and may be reading them. */
+const ALREADY_MADE = new Error('the shards are there already');
+
+function isFreshManifest(found: ReturnType<typeof freshManifest>): found is Manifest {
+  return found !== null && typeof found !== 'string';
+}
+
 async function makeShards(job: Job): Promise<Manifest> {
   const { folder, identity } = job;
   removeAbandoned(folder);
@@ -62,13 +69,13 @@ async function makeShards(job: Job): Promise<Manifest> {
     return await writeFolderAtomic(folder, async (temporary) => {
       const manifest = await writeSplits(job, temporary);
       writeManifest(temporary, manifest);
+      if (isFreshManifest(freshManifest(folder, identity))) throw ALREADY_MADE;
       rmSync(folder, { recursive: true, force: true });
       return manifest;
     });
   } catch (error) {
-    // Another run may have made the same shards in the meantime.
-    const theirs = isOccupied(error) ? freshManifest(folder, identity) : null;
-    if (theirs === null || typeof theirs === 'string') throw error;
+    const theirs = error === ALREADY_MADE || isOccupied(error) ? freshManifest(folder, identity) : null;
+    if (!isFreshManifest(theirs)) throw error;
     return theirs;
   }
 }
