@@ -1,7 +1,9 @@
-// `rocit prepare <config>`: tokenises the splits, prints a summary table and, on request, samples with their targets.
+// `rocit prepare <config>`: tokenises the splits, prints a summary table, how the training samples pack, and on request
+// samples with their targets and the prefix tree they make.
 import type { Config } from '../config/schema.ts';
 import { seconds } from '../core/clock.ts';
 import { log } from '../core/log.ts';
+import { packingQuality } from '../data/packing_quality.ts';
 import { prepare } from '../data/prepare.ts';
 import type { PrepareProgress } from '../data/prepare_options.ts';
 import type { PreparedSplit } from '../data/prepared.ts';
@@ -9,7 +11,10 @@ import { DROP_REASONS, type SplitStats, type TokenizedSample } from '../data/sam
 import { countTargets } from '../data/tokenize.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import { resolveBase } from '../models/load.ts';
+import { planRun, stepsOf } from '../training/plan.ts';
+import { MEASURED_STEPS, packingLine } from './packing_line.ts';
 import { startBar } from './progress_bar.ts';
+import { sampleTreeText } from './sample_tree.ts';
 
 export interface PrepareCommandOptions {
   /** How many training samples to print; null or 0 for none. */
@@ -31,9 +36,20 @@ export async function prepareCommand(config: Config, { show }: PrepareCommandOpt
   const took = seconds() - start;
   const speed = `${thousands(tokens)} tokens in ${took.toFixed(1)} s (${thousands(tokens / took)} tokens/s)`;
   log.info(prepared.isFresh ? `${prepared.folder} is up to date` : `${prepared.folder}: ${speed}`);
-  const shown = Math.min(show ?? 0, prepared.train.numSamples);
-  for (let i = 0; i < shown; i++) process.stdout.write(sampleText(prepared.tokenizer, prepared.train.sample(i), i));
+  const count = Math.min(show ?? 0, prepared.train.numSamples);
+  const shown = Array.from({ length: count }, (_, i) => prepared.train.sample(i));
+  for (const [i, sample] of shown.entries()) process.stdout.write(sampleText(prepared.tokenizer, sample, i));
+  if (count > 0) process.stdout.write(sampleTreeText(shown, (ids) => prepared.tokenizer.decode(ids)));
   process.stdout.write(summaryTable([prepared.train, ...(prepared.eval === null ? [] : [prepared.eval])]));
+  log.info(packingLine(packingQuality(firstSteps(prepared.train, config), config.packing), config.packing));
+}
+
+/** The first training steps of the config. */
+function firstSteps(split: PreparedSplit, { batching, training, data }: Config): Generator<TokenizedSample[]> {
+  const { seed, max_steps } = training;
+  const { answer_weight } = data;
+  const plan = planRun(split, { ...batching, seed, num_epochs: 1, max_steps, answer_weight });
+  return stepsOf(plan, MEASURED_STEPS);
 }
 
 /** One row a split: roles, questions, samples, tokens, targets, dropped (by reason), truncated. */

@@ -67,13 +67,15 @@ function warnOfTemplate(folder: string | null, { template }: PreparedData): void
 async function scoreSplit(model: CausalLM, split: PreparedSplit, config: Config): Promise<void> {
   const bar = startBar('scoring');
   const started = seconds();
-  const totals = { samples: 0, tokens: 0, targets: 0, loss: 0 };
-  const { max_tokens_per_pack } = config.packing;
+  const totals = { samples: 0, tokens: 0, equivalent: 0, targets: 0, loss: 0 };
+  const onPack = (tokens: number) => {
+    totals.tokens += tokens;
+  };
   try {
-    for await (const scored of scoreSamples(model, samplesOf(split), { max_tokens_per_pack })) {
+    for await (const scored of scoreSamples(model, samplesOf(split), { ...config.packing, onPack })) {
       process.stdout.write(`${JSON.stringify(lineOf(scored, config.data.source))}\n`);
       totals.samples += 1;
-      totals.tokens += scored.sample.input_ids.length - 1;
+      totals.equivalent += scored.sample.input_ids.length - 1;
       totals.targets += scored.num_targets;
       totals.loss += scored.loss_sum;
       bar.update(totals.samples / split.numSamples, `${totals.samples}/${split.numSamples} samples`);
@@ -84,7 +86,7 @@ async function scoreSplit(model: CausalLM, split: PreparedSplit, config: Config)
   const took = seconds() - started;
   log.info(
     `${totals.samples} samples, ${totals.targets} targets: mean loss ${(totals.loss / totals.targets).toFixed(4)} a target; ` +
-      `${took.toFixed(1)} s, ${Math.round(totals.tokens / took)} tokens/s.`,
+      `${took.toFixed(1)} s, ${Math.round(totals.tokens / took)} tokens/s, ${Math.round(totals.equivalent / took)} equivalent tokens/s.`,
   );
 }
 

@@ -3,11 +3,15 @@ import type { LoadedConfig } from '../config/load.ts';
 import { seconds } from '../core/clock.ts';
 import { UserError } from '../core/errors.ts';
 import { log } from '../core/log.ts';
+import type { PackSettings } from '../data/pack.ts';
+import { packingQuality } from '../data/packing_quality.ts';
 import type { PrepareProgress } from '../data/prepare_options.ts';
 import { openProfile, type Profile, type ProfileSummary } from '../engine/profile.ts';
 import { type DryRun, dryRun } from '../training/dry_run.ts';
 import type { StepMetrics } from '../training/metrics.ts';
+import { stepsOf } from '../training/plan.ts';
 import { type TrainEvents, train } from '../training/train.ts';
+import { MEASURED_STEPS, packingLine } from './packing_line.ts';
 import { type Bar, duration, startBar } from './progress_bar.ts';
 
 export interface TrainOptions {
@@ -71,7 +75,7 @@ async function showDryRun({ config, text }: LoadedConfig, { json, profile }: Tra
   const bar = startBar('preparing');
   const result = await dryRun(config, onPrepare(bar)).finally(() => bar.stop());
   if (json) process.stdout.write(`${JSON.stringify({ config, ...result })}\n`);
-  else process.stdout.write(`${text}\n${describeDryRun(result)}\n`);
+  else process.stdout.write(`${text}\n${describeDryRun(result, config.packing)}\n`);
 }
 
 const onPrepare =
@@ -79,13 +83,13 @@ const onPrepare =
   ({ rows, total_rows, tokens }: PrepareProgress) =>
     bar.update(rows / Math.max(1, total_rows), `${rows} rows, ${tokens} tokens`);
 
-function describeDryRun(run: DryRun): string {
+function describeDryRun(run: DryRun, packing: PackSettings): string {
   const { memory, training_seconds, evaluation_seconds } = run;
   const total = Object.values(memory).reduce((a, b) => a + b, 0);
   const parts = Object.entries(memory).map(([name, bytes]) => `${name} ${gigabytes(bytes)}`);
   return [
-    `${run.steps} steps · ${run.samples} samples · ${run.tokens} tokens, ${run.targets} of them targets`,
-    `${run.packs} packs, ${(100 * run.fill).toFixed(0)} % full · ${run.trainable_parameters} trainable parameters`,
+    `${run.steps} steps · ${run.samples} samples · ${run.tokens} tokens to compute, ${run.targets} targets · ${run.packs} packs`,
+    `${packingLine(run, packing)} · ${run.trainable_parameters} trainable parameters`,
     `memory about ${gigabytes(total)}: ${parts.join(', ')}`,
     `time about ${duration(training_seconds + evaluation_seconds)} at ${run.tokens_per_second.toFixed(0)} tokens/s (measured on one small step): training ${duration(training_seconds)}, evaluation ${duration(evaluation_seconds)}`,
   ].join('\n');
@@ -110,6 +114,8 @@ function createScreen(): Screen {
       const { engine } = identity;
       const place = `${engine.backend} ${engine.tensorflow ?? ''} on ${engine.device}, ${engine.threads} threads, ${engine.kernels.length} kernels`;
       log.info(`${data.train.stats.samples} training samples, ${data.eval.stats.samples} held out · ${place}`);
+      const quality = packingQuality(stepsOf(plan, MEASURED_STEPS), identity.settings.packing);
+      log.info(packingLine(quality, identity.settings.packing));
       log.info(done === 0 ? `${plan.totalSteps} steps` : `continuing after step ${done} of ${plan.totalSteps}`);
       total = plan.totalSteps;
       begun = { at: seconds(), done };
@@ -142,6 +148,7 @@ function stepLine(m: StepMetrics, total: number): string {
     `grad norm ${m.grad_norm.toFixed(3)}`,
     `${m.tokens_per_second.toFixed(0)} tokens/s`,
     `${m.samples_per_second.toFixed(2)} samples/s`,
+    `${(m.num_equivalent_tokens / m.step_seconds).toFixed(0)} equivalent tokens/s`,
     `memory ${gigabytes(process.memoryUsage().rss)}`,
   ].join(' · ');
 }

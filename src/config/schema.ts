@@ -56,6 +56,12 @@ const data = z.strictObject({
     .default(null)
     .describe("Share of each role's questions held out by seed, all answers of a question together"),
   answers: z.enum(['all', 'first']).default('all').describe('How many of the answers to one question to train on'),
+  answer_weight: z
+    .enum(['uniform', 'balanced'])
+    .default('uniform')
+    .describe(
+      'Weight of an answer in the training loss; uniform: each target token counts the same; balanced: 1 / number of answers to its question',
+    ),
   template: z
     .enum(['rolellama', 'chatglm2', 'chat_template'])
     .default('rolellama')
@@ -74,7 +80,12 @@ const lora = z.strictObject({
     .gt(0)
     .default(32)
     .describe('Scaling is lora_alpha / r, or lora_alpha / sqrt(r) with use_rslora'),
-  lora_dropout: z.number().min(0).lt(1).default(0).describe('Dropout on the input of lora_A while training'),
+  lora_dropout: z
+    .number()
+    .min(0)
+    .lt(1)
+    .default(0)
+    .describe('Dropout on the input of lora_A while training; samples that share a token share its mask'),
   target_modules: z
     .union([z.literal('all-linear'), z.array(z.string().min(1)).min(1)])
     .default('all-linear')
@@ -84,9 +95,11 @@ const lora = z.strictObject({
 
 const packing = z.strictObject({
   strategy: z
-    .enum(['sequence', 'none'])
-    .default('sequence')
-    .describe('sequence: samples laid end to end, none sees another; none: one sample a micro-batch'),
+    .enum(['tree', 'sequence', 'none'])
+    .default('tree')
+    .describe(
+      'The same loss and gradients, faster or slower; tree: tokens that samples begin with alike are computed once a micro-batch; sequence: samples laid end to end, none sees another; none: one sample a micro-batch',
+    ),
   max_tokens_per_pack: positiveInt.default(2048).describe('Most tokens of a micro-batch; bounds memory'),
 });
 

@@ -1,16 +1,23 @@
-// Losses of many samples by a model, in their order: packs of neighbours, one forward each, nothing kept between packs.
+// Losses of many samples by a model, in their order: neighbours are packed together, one forward a pack, and only the
+// losses that wait for an earlier sample's are kept.
 import { UserError } from '../core/errors.ts';
-import { packStep } from '../data/pack.ts';
-import type { TokenizedSample } from '../data/sample.ts';
+import { type PackSettings, packStep } from '../data/pack.ts';
+import type { TokenizedSample, TreeBatch } from '../data/sample.ts';
+import { countTargets } from '../data/tokenize.ts';
 import type { CausalLM } from '../models/causal_lm.ts';
 import { type SampleLoss, sampleLosses } from '../models/sample_losses.ts';
 
 export interface ScoreOptions {
   /** Most rows of one forward; changes no loss beyond rounding. */
   max_tokens_per_pack: number;
-  /** Share done of the pack in work, in [0, 1]. */
-  onPackProgress?: (share: number) => void;
+  /** tree when left out; changes no loss beyond rounding. */
+  strategy?: PackSettings['strategy'];
+  /** Told after each forward: the tokens it computed. */
+  onPack?: (tokens: number) => void;
 }
+
+/** Samples that are packed together: enough for a role's samples to share its beginning, few enough to wait for. */
+const WINDOW = 256;
 
 export interface ScoredSample extends SampleLoss {
   sample: TokenizedSample;
@@ -23,35 +30,41 @@ export interface ScoredSample extends SampleLoss {
 export async function* scoreSamples(
   model: CausalLM,
   samples: Iterable<TokenizedSample>,
-  { max_tokens_per_pack, onPackProgress }: ScoreOptions,
+  { max_tokens_per_pack, strategy = 'tree', onPack }: ScoreOptions,
 ): AsyncGenerator<ScoredSample> {
-  for (const neighbours of inPacks(samples, max_tokens_per_pack)) {
+  for (const neighbours of inWindows(samples)) {
     checkPositions(model, neighbours);
-    const losses = new Map<number, SampleLoss>();
-    for (const pack of packStep(neighbours, { strategy: 'sequence', max_tokens_per_pack })) {
-      for (const [index, loss] of await sampleLosses(model, pack, onPackProgress)) losses.set(index, loss);
-    }
-    for (const [i, sample] of neighbours.entries()) {
-      yield { sample, ...(losses.get(i) ?? { loss_sum: 0, num_targets: 0 }) };
+    const losses = new Map<number, SampleLoss>(neighbours.flatMap(isWithoutTargets));
+    let next = 0;
+    for (const pack of inFileOrder(packStep(neighbours, { strategy, max_tokens_per_pack }))) {
+      for (const [index, loss] of await sampleLosses(model, pack)) losses.set(index, loss);
+      onPack?.(pack.input_ids.length);
+      for (; losses.has(next); next++) {
+        yield { sample: neighbours[next] as TokenizedSample, ...(losses.get(next) as SampleLoss) };
+      }
     }
   }
 }
 
-/** Neighbouring samples whose rows fit into one pack. */
-function* inPacks(samples: Iterable<TokenizedSample>, limit: number): Generator<TokenizedSample[]> {
-  let neighbours: TokenizedSample[] = [];
-  let rows = 0;
+function isWithoutTargets({ is_target }: TokenizedSample, i: number): [number, SampleLoss][] {
+  return countTargets(is_target) === 0 ? [[i, { loss_sum: 0, num_targets: 0 }]] : [];
+}
+
+/** Packs with early samples first, so that losses can be told early. */
+function inFileOrder(packs: TreeBatch[]): TreeBatch[] {
+  const first = ({ edge_samples }: TreeBatch) =>
+    edge_samples.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
+  return packs.toSorted((a, b) => first(a) - first(b));
+}
+
+function* inWindows(samples: Iterable<TokenizedSample>): Generator<TokenizedSample[]> {
+  let window: TokenizedSample[] = [];
   for (const sample of samples) {
-    const size = sample.input_ids.length - 1;
-    if (neighbours.length > 0 && rows + size > limit) {
-      yield neighbours;
-      neighbours = [];
-      rows = 0;
-    }
-    neighbours.push(sample);
-    rows += size;
+    if (window.push(sample) < WINDOW) continue;
+    yield window;
+    window = [];
   }
-  if (neighbours.length > 0) yield neighbours;
+  if (window.length > 0) yield window;
 }
 
 function checkPositions(model: CausalLM, samples: readonly TokenizedSample[]): void {

@@ -29,6 +29,7 @@ export async function setUp(config: Config, onPrepare: (progress: PrepareProgres
   const base = resolveBase(config.model.base);
   const engine = await startEngine();
   const { seed, num_epochs, max_steps } = config.training;
+  const { answer_weight } = config.data;
   const data = await prepare({ data: config.data, tokenizer_folder: base, seed, onProgress: onPrepare });
   if (data.eval === null) throw new Error('the config holds nothing out');
   const model = loadModel(base, { dtype: config.model.dtype });
@@ -45,7 +46,7 @@ export async function setUp(config: Config, onPrepare: (progress: PrepareProgres
     model,
     lora: config.lora,
     identity: { settings: config, inputs: await inputsOf(base, adapter, data), engine },
-    plan: planRun(data.train, { ...config.batching, seed, num_epochs, max_steps }),
+    plan: planRun(data.train, { ...config.batching, seed, num_epochs, max_steps, answer_weight }),
   };
 }
 

@@ -1,5 +1,6 @@
 // One optimizer step: gradients of every micro-batch added up, then AdamW over all adapters.
-// The loss is divided by the number of targets of the whole step, so that micro-batches of any sizes give the same step.
+// The loss is divided by the weight of all targets of the whole step (their number, where none has a weight of its own),
+// so that micro-batches of any sizes give the same step.
 import { UserError } from '../core/errors.ts';
 import { deriveSeed } from '../core/rng.ts';
 import type { TreeBatch } from '../data/sample.ts';
@@ -38,6 +39,7 @@ export interface StepArguments {
 }
 
 export interface StepResult {
+  /** Weighted mean over the targets. */
   loss: number;
   num_targets: number;
   grad_norm: number;
@@ -66,10 +68,11 @@ export class NonFiniteStep extends UserError {
  */
 export async function trainStep(packs: readonly TreeBatch[], args: StepArguments): Promise<StepResult> {
   const { model, optimizer } = args;
-  const num_targets = packs.reduce((sum, pack) => sum + pack.edge_weights.reduce((a, b) => a + b, 0), 0);
+  const num_targets = packs.reduce((sum, pack) => sum + pack.edge_rows.length, 0);
+  const weight = packs.reduce((sum, pack) => sum + pack.edge_weights.reduce((a, b) => a + b, 0), 0);
   return scopeAsync(async () => {
     const { losses, gradients } = await accumulate(packs, args);
-    const loss = losses.reduce((a, b) => a + b, 0) / num_targets;
+    const loss = losses.reduce((a, b) => a + b, 0) / weight;
     const parameters = loraParameters(model.linears);
     const names = [...parameters.keys()];
     const bad = losses.findIndex((value) => !Number.isFinite(value));
@@ -82,7 +85,7 @@ export async function trainStep(packs: readonly TreeBatch[], args: StepArguments
       v: names.map((name) => optimizer.v.get(name) as Tensor),
       learning_rate: args.learning_rate,
       step: optimizer.step + 1,
-      grad_scale: 1 / num_targets,
+      grad_scale: 1 / weight,
     });
     if (updated.nonFinite !== null) {
       discard([...updated.params, ...updated.m, ...updated.v]);

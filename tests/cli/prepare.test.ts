@@ -9,7 +9,10 @@ import { temporaryFolder } from '../support/temporary.ts';
 const root = temporaryFolder();
 const train = join(root, 'data', 'rolebench-eng', 'instruction-generalization', 'general', 'train.jsonl');
 mkdirSync(dirname(train), { recursive: true });
-const row = (i: number) => ({ role: `Role ${i % 2}`, question: `Question ${i}?`, generated: [`Answer ${i}.`] });
+const row = (i: number) => ({
+  ...{ role: `Role ${i % 2}`, question: `Question ${i}?` },
+  generated: i === 2 ? ['Answer 2.', 'No.'] : [`Answer ${i}.`],
+});
 writeFileSync(train, Array.from({ length: 40 }, (_, i) => JSON.stringify(row(i))).join('\n'));
 const config = {
   model: { base: inRepository('tests', 'goldens', 'tiny_tokenizer') },
@@ -22,15 +25,38 @@ const run = (args: string[], env = {}) => rocit(['prepare', 'run.yaml', ...args]
 
 describe('rocit prepare', () => {
   it('prints samples with their targets marked, counts, and a table with both splits', async () => {
-    const { code, stdout, stderr } = await run(['--show', '2']);
-    expect([code, stdout.match(/── sample/g)?.length]).toEqual([0, 2]);
+    const { code, stdout, stderr } = await run(['--show', '4']);
+    expect([code, stdout.match(/── sample/g)?.length]).toEqual([0, 4]);
     expect(stdout).toMatch(
       /── sample 0: Role 0, row 1, answer 0: \d+ tokens, \d+ targets\n### Instruction:\nYou are Role 0\./,
     );
     expect(stdout).toContain('### Response:\n⟦Answer 0.<|im_end|>⟧');
     expect(stdout).toMatch(/split +roles +questions +samples +tokens +targets +dropped +truncated\n/);
-    expect(stdout).toMatch(/train +2 +36 +36 +[\d,]+ +[\d,]+ +0 +0\neval +2 +4 +4 /);
+    expect(stdout).toMatch(/train +2 +36 +37 +[\d,]+ +[\d,]+ +0 +0\neval +2 +4 +4 /);
+    expect(stderr).toMatch(
+      /\npacking tree: \d+ → \d+ tokens a sample \(\d+\.\d times fewer\), 1\.0 packs a step, \d+ % full, over 1 step\n/,
+    );
     expect(stderr).toContain('no description for 2 of 2 roles; their prompt has the name only.');
+  });
+
+  it('draws the tree of the samples it printed: roles, questions, answers, what is shared', async () => {
+    const { stdout } = await run(['--show', '4']);
+    const tree = stdout.slice(stdout.indexOf('── prefix tree'), stdout.indexOf('\nsplit'));
+    expect(tree.replaceAll(/\d+ tokens|\d+ → \d+/g, 'N')).toMatchInlineSnapshot(`
+      "── prefix tree of 4 samples: N tokens to compute
+      "### Instruction: You are Role": N, shared by 4 samples
+      ├─ Role 0: N, shared by 3 samples
+      │  ├─ "Question 0?": N · answer 0: N
+      │  └─ "Question 2?": N, shared by 2 samples
+      │     ├─ answer 0: N
+      │     └─ answer 1: N
+      └─ Role 1 · "Question 1?": N · answer 0: N
+      "
+    `);
+    const [, before, after] = /: (\d+) → (\d+) tokens to compute/.exec(tree) ?? [];
+    const counts = [...tree.matchAll(/: (\d+) tokens/g)].map(([, count]) => Number(count));
+    expect(counts.reduce((a, b) => a + b, 0)).toBe(Number(after));
+    expect(Number(after)).toBeLessThan(0.7 * Number(before));
   });
 
   it('colours targets where colours are on, and does nothing twice', async () => {
@@ -44,7 +70,7 @@ describe('rocit prepare', () => {
     expect(stdout).toMatch(/^train /m);
     const none = await run(['data.max_seq_length=20']);
     expect([none.code, none.stdout]).toEqual([2, '']);
-    expect(none.stderr).toContain('got all dropped (too_long: 36)');
+    expect(none.stderr).toContain('got all dropped (too_long: 37)');
   });
 
   it('refuses a truncated shard and a missing file without a stack', async () => {
@@ -54,7 +80,7 @@ describe('rocit prepare', () => {
     const damaged = await run(['training.seed=1']);
     expect(damaged.code).toBe(2);
     expect(damaged.stderr).toMatch(
-      /train-00000\.arrow: expected \d+ bytes \(36 samples\), got 100 bytes; .* prepare again\./,
+      /train-00000\.arrow: expected \d+ bytes \(37 samples\), got 100 bytes; .* prepare again\./,
     );
     const missing = await run(['data.train_split=other']);
     expect([missing.code, missing.stderr.includes('    at ')]).toEqual([2, false]);

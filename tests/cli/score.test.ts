@@ -67,11 +67,14 @@ describe('rocit score', () => {
 
   it('says on stderr what was scored and how it went', () => {
     expect(base.stderr).toMatch(/^Scoring tiny without adapter\.$/m);
-    expect(base.stderr).toMatch(/^4 samples, \d+ targets: mean loss \d+\.\d{4} a target; \d+\.\d s, \d+ tokens\/s\.$/m);
+    expect(base.stderr).toMatch(
+      /^4 samples, \d+ targets: mean loss \d+\.\d{4} a target; \d+\.\d s, \d+ tokens\/s, \d+ equivalent tokens\/s\.$/m,
+    );
   });
 
-  it('gives the same losses in packs of other sizes', async () => {
+  it('gives the same losses in packs of other sizes, and unshared', async () => {
     expectClose(losses(await score('packing.max_tokens_per_pack=1024')), losses(base));
+    expectClose(losses(await score('packing.strategy=none')), losses(base));
   });
 
   it('scores an adapter, that of a run folder, that of the config, and none', async () => {

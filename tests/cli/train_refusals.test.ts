@@ -186,9 +186,10 @@ describe('numbers that are not finite', () => {
     const { code, stdout, stderr } = await run.train(args);
     expect([code, stdout]).toEqual([2, '']);
     expect(stderr.slice(stderr.indexOf('\nstep 2: ') + 1)).toMatchInlineSnapshot(`
-      "step 2: expected finite numbers, got loss NaN in micro-batch 1 of 3. Parameters and optimizer are as after step 1; the checkpoints in wild are untouched. Samples:
+      "step 2: expected finite numbers, got loss NaN in micro-batch 1 of 2. Parameters and optimizer are as after step 1; the checkpoints in wild are untouched. Samples:
         row 20, Old Tam: 19: sea home home home bread?
-        row 21, Wick: 20: was salt with rowed?
+        row 2, Old Tam: 1: I home tea?
+        row 5, Old Tam: 4: salt lamp?
       train again with a lower optimizer.learning_rate or lora.lora_alpha, or without these rows.
       "
     `);

@@ -51,6 +51,7 @@ describe('loadConfig: values', () => {
         eval_split: test
         eval_fraction: null
         answers: all
+        answer_weight: uniform
         template: rolellama
         max_seq_length: 1024
         overflow: drop
@@ -61,7 +62,7 @@ describe('loadConfig: values', () => {
         target_modules: all-linear
         use_rslora: false
       packing:
-        strategy: sequence
+        strategy: tree
         max_tokens_per_pack: 2048
       batching:
         samples_per_step: 64
@@ -166,7 +167,7 @@ describe('loadConfig: mistakes', () => {
       learning_rate: 2
       data: { kinds: [general, special], max_seq_length: 3.5, eval_split: 3 }
       optimizer: { betas: [0.9, 1] }
-      packing: { strategy: tree }
+      packing: { strategy: trees }
       schedule: { warmup_ratio: -0.1 }
     `;
     expect(mistakes(yaml, ['lr=3', 'lora.dropout=0', 'training.seed=-1'])).toMatchInlineSnapshot(`
@@ -175,9 +176,9 @@ describe('loadConfig: mistakes', () => {
         data.eval_split (file): expected a text or null, got 3. The held-out file's name without .jsonl; null when eval_fraction draws it from the training file.
         data.max_seq_length (file): expected an integer >= 8, got 3.5. Longest sample in tokens, prompt and answer together.
         lora.lora_alpha (file): expected a number > 0, got "two". Scaling is lora_alpha / r, or lora_alpha / sqrt(r) with use_rslora.
-        lora.lora_dropout (file): expected a number >= 0 and < 1, got 1. Dropout on the input of lora_A while training.
+        lora.lora_dropout (file): expected a number >= 0 and < 1, got 1. Dropout on the input of lora_A while training; samples that share a token share its mask.
         lora.rank (file): expected a known key, got an unknown one; did you mean lora.r?
-        packing.strategy (file): expected sequence | none, got "tree". sequence: samples laid end to end, none sees another; none: one sample a micro-batch.
+        packing.strategy (file): expected tree | sequence | none, got "trees". The same loss and gradients, faster or slower; tree: tokens that samples begin with alike are computed once a micro-batch; sequence: samples laid end to end, none sees another; none: one sample a micro-batch.
         optimizer.betas (file): expected a list of 2, each a number >= 0 and <= 0.999999, got [0.9,1]. Decay rates of the two moments.
         schedule.warmup_ratio (file): expected a number >= 0 and <= 1, got -0.1. Share of the steps with a linear warm-up.
         training.seed (command line): expected an integer >= 0 and <= 4294967295, got -1. Seed of the adapters, the order of samples and dropout.

@@ -50,16 +50,16 @@ describe('scoreSamples', () => {
     }
   });
 
-  it('reads a pack of samples at a time, not all of them', async () => {
+  it('reads some hundred samples at a time, not all of them', async () => {
     let taken = 0;
     function* counted(): Generator<TokenizedSample> {
-      for (const sample of makeSamples(50)) {
+      for (const sample of makeSamples(1000)) {
         taken += 1;
         yield sample;
       }
     }
     for await (const _ of scoreSamples(model, counted(), { max_tokens_per_pack: 40 })) break;
-    expect(taken).toBeLessThan(20);
+    expect(taken).toBeLessThan(500);
   });
 
   it('has nothing to say about no samples', async () => {

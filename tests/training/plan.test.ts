@@ -1,10 +1,17 @@
 import { describe, expect, it } from 'vitest';
-import { type PlanOptions, planRun } from '../../src/training/plan.ts';
+import { type PlanOptions, planRun, stepsOf } from '../../src/training/plan.ts';
 import { splitOf } from './splits.ts';
 import { madeUpSamples } from './tiny_packs.ts';
 
 const SAMPLES = 10;
-const OPTIONS: PlanOptions = { samples_per_step: 4, roles_per_step: 2, seed: 3, num_epochs: 2, max_steps: null };
+const OPTIONS: PlanOptions = {
+  samples_per_step: 4,
+  roles_per_step: 2,
+  seed: 3,
+  num_epochs: 2,
+  max_steps: null,
+  answer_weight: 'uniform',
+};
 
 /** A split of two roles; a sample is told by its row. */
 const split = splitOf(madeUpSamples(SAMPLES).map((sample, i) => ({ ...sample, role: `role ${i % 2}`, row: i })));
@@ -35,6 +42,23 @@ describe('planRun', () => {
   it('is the same for the same arguments, and another for another seed', () => {
     expect(rowsOf(OPTIONS)).toEqual(rowsOf(OPTIONS));
     expect(rowsOf(OPTIONS)).not.toEqual(rowsOf({ ...OPTIONS, seed: 4 }));
+  });
+
+  it('with balanced answers gives each question of the split a weight of 1, and takes the same samples', () => {
+    const questions = splitOf(
+      madeUpSamples(SAMPLES).map((sample, i) => ({ ...sample, row: i, question_id: Math.floor(Math.sqrt(i)) })),
+    );
+    const samples = (answer_weight: PlanOptions['answer_weight']) =>
+      [...stepsOf(planRun(questions, { ...OPTIONS, answer_weight, num_epochs: 1 }))].flat();
+    expect(samples('balanced').map(({ row }) => row)).toEqual(samples('uniform').map(({ row }) => row));
+    expect(samples('uniform').every(({ weight }) => weight === undefined)).toBe(true);
+    for (const question of [0, 1, 2, 3]) {
+      const weights = samples('balanced')
+        .filter(({ question_id }) => question_id === question)
+        .map(({ weight }) => weight ?? 0);
+      expect(weights.reduce((a, b) => a + b, 0)).toBeCloseTo(1, 12);
+      expect(new Set(weights).size).toBe(1);
+    }
   });
 
   it.each([
