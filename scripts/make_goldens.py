@@ -62,6 +62,7 @@ class Case:
     sharded: bool = False
     inv_freq: bool = False
     bfloat16_run: bool = False
+    tree: bool = False
 
 
 # Wavelengths of head_dim 8: 6.3 (kept), 167 and 63 (between), the others longer (divided by factor).
@@ -79,6 +80,7 @@ CASES: dict[str, Case] = {
     "rslora": Case(8, {"tie_word_embeddings": True}, r=5, lora_alpha=3, use_rslora=True),
     "inv_freq_float16": Case(9, {"num_key_value_heads": 4}, style="llama1", dtype="float16", inv_freq=True),
     "sharded": Case(10, {"rms_norm_eps": 1e-6}, sharded=True),
+    "tree": Case(12, {"tie_word_embeddings": True}, tree=True),
     "bfloat16": Case(11, {"tie_word_embeddings": True}, dtype="bfloat16", bfloat16_run=True),
 }
 
@@ -136,6 +138,30 @@ def make_batch(vocab_size: int, generator: torch.Generator) -> list[Sample]:
             "input_ids": [1, *ids[1:-1], 2],
             "is_target": [int(any(first <= i < end for first, end in spans)) for i in range(length)],
         })  # fmt: skip
+    return batch
+
+
+def make_tree_batch(vocab_size: int, generator: torch.Generator) -> list[Sample]:
+    """Two roles with questions and answers: samples that share prefixes of every kind. The lists are lengths."""
+
+    def piece(length: int) -> list[int]:
+        return torch.randint(3, vocab_size, (length,), generator=generator).tolist()
+
+    def sample(prompt: list[int], answer: list[int]) -> Sample:
+        answer = [*answer, 2]
+        return {"input_ids": prompt + answer, "is_target": [0] * len(prompt) + [1] * len(answer)}
+
+    system = [1, *piece(2)]
+    batch = []
+    for role_length, questions in ((8, [(3, [5, 4]), (4, [6])]), (5, [(4, [4, 3])])):
+        role = system + piece(role_length)
+        for question_length, answers in questions:
+            prompt = role + piece(question_length)
+            batch += [sample(prompt, piece(length)) for length in answers]
+    first = batch[0]["input_ids"][:14]  # the first question's prompt
+    begun = batch[0]["input_ids"][14:17]
+    # Two answers that begin as the first one does, one of them to its end, and the first question asked of nobody.
+    batch += [sample(first, [*begun, *piece(2)]), sample(first, begun), sample(system + first[-3:], piece(3))]
     return batch
 
 
@@ -198,7 +224,8 @@ def make_case(name: str, case: Case) -> str:
     folder.mkdir(parents=True)
     generator = torch.Generator().manual_seed(case.seed)
     write_model(case, folder / "model", generator)
-    batch = make_batch(json.loads((folder / "model" / "config.json").read_text())["vocab_size"], generator)
+    vocab_size = json.loads((folder / "model" / "config.json").read_text())["vocab_size"]
+    batch = (make_tree_batch if case.tree else make_batch)(vocab_size, generator)
     write_adapter(case, folder, batch, generator)
 
     adamw = {"learning_rate": 0.003, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.1}
