@@ -1,5 +1,7 @@
-// npm run test:native: needs a compiler only. Builds the stand-alone kernel tests twice (as shipped; with address and undefined sanitizers) and
-// runs them, those of the CUDA kernels in the emulator. npm run kernels:test (--quick) leaves the sanitizers out. Every program prints `<name>: N passed, N failed, N skipped`.
+// npm run test:native: needs a compiler only. Builds the stand-alone kernel tests twice (as shipped; with address and
+// undefined sanitizers) and runs them, those of the CUDA kernels in the emulator; then compiles the CUDA side for GPUs.
+// npm run kernels:test (--quick) leaves out the sanitizers and what comes after them. Every program prints
+// `<name>: N passed, N failed, N skipped`.
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -7,6 +9,7 @@ import { compilerProblem } from './bootstrap/machine.mjs';
 import { buildKernels, cmakeProblem } from './bootstrap/native.mjs';
 import { build, root, SetupError, say } from './bootstrap/steps.mjs';
 import { runAsProgram } from './bootstrap.mjs';
+import { compileCuda, compileDoors } from './compile_checks.mjs';
 import { removeReport, summaryLine, writeReport } from './reports.mjs';
 
 const part = 'test_native';
@@ -45,6 +48,8 @@ await runAsProgram(async () => {
   if (!process.argv.includes('--quick')) {
     say('the same with address and undefined sanitizers …');
     await runMode(join(build, 'kernels_sanitize'), { ROCIT_SANITIZE: 'ON' }, counts);
+    await compileCuda(counts);
+    await compileDoors(counts);
   }
   writeReport(part, counts);
   process.stdout.write(`${summaryLine(counts)}\n`);

