@@ -36,11 +36,10 @@ typedef struct {
 
 RocitReadResult rocit_read_tensor(const RocitReadTensorArgs* args, const RocitParallel* parallel);
 
-// y is in device memory. The file is read and converted on the CPU, one half of `staging` while the other is copied: host
-// memory of ROCIT_READ_STAGING_BYTES, page-locked where copies are to be fast. Waits for the stream.
-#define ROCIT_READ_STAGING_BYTES (32 << 20)
-RocitReadResult rocit_read_tensor_cuda(const RocitReadTensorArgs* args, void* staging, const RocitParallel* parallel,
-                                       const RocitCuda* cuda);
+// y is in device memory. The file is read and converted on the CPU into one half of `staging` while the other is copied:
+// host memory of 8 bytes at least, page-locked where copies are to be fast. Waits for the stream.
+RocitReadResult rocit_read_tensor_cuda(const RocitReadTensorArgs* args, void* staging, int64_t staging_bytes,
+                                       const RocitParallel* parallel, const RocitCuda* cuda);
 
 #ifdef __cplusplus
 }
