@@ -52,6 +52,12 @@ void rocit_tree_attention(const RocitTreeAttentionArgs* args, const RocitParalle
 int64_t rocit_tree_attention_grad_workspace(const RocitTreeAttentionInputs* in);
 void rocit_tree_attention_grad(const RocitTreeAttentionGradArgs* args, const RocitParallel* parallel);
 
+// Both depend on the sizes only. On CUDA `workspace` of the arguments is not read, RocitCuda has it.
+int64_t rocit_tree_attention_cuda_workspace(const RocitTreeAttentionInputs* in);
+RocitCudaStatus rocit_tree_attention_cuda(const RocitTreeAttentionArgs* args, const RocitCuda* cuda);
+int64_t rocit_tree_attention_grad_cuda_workspace(const RocitTreeAttentionInputs* in);
+RocitCudaStatus rocit_tree_attention_grad_cuda(const RocitTreeAttentionGradArgs* args, const RocitCuda* cuda);
+
 #ifdef __cplusplus
 }
 #endif

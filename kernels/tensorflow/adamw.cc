@@ -26,11 +26,11 @@ REGISTER_OP("RocitAdamw")
     .Input("grads: N * float")
     .Input("m: N * float")
     .Input("v: N * float")
-    .Input("hyper: float")  // [9], on the host
+    .Input("hyper: int32")  // [9], bits of floats on the host
     .Output("new_params: N * float")
     .Output("new_m: N * float")
     .Output("new_v: N * float")
-    .Output("stats: float")  // [2], on the host: gradient norm, first tensor with a bad gradient or -1
+    .Output("stats: float")  // [2]: gradient norm, first tensor with a bad gradient or -1
     .Attr("N: int >= 1")
     .SetShapeFn([](InferenceContext* c) {
       int count = 0;
@@ -71,6 +71,7 @@ struct Lists {
 
 const float* Read(const Tensor& tensor) { return tensor.flat<float>().data(); }
 
+template <class Device>
 class AdamwOp : public OpKernel {
  public:
   explicit AdamwOp(OpKernelConstruction* ctx) : OpKernel(ctx) {}
@@ -79,7 +80,7 @@ class AdamwOp : public OpKernel {
     const Tensor* hyper = nullptr;
     OP_REQUIRES_OK(ctx, ctx->input("hyper", &hyper));
     OP_REQUIRES_OK(ctx, CheckShape("RocitAdamw", "hyper", *hyper, TensorShape({kNumHyper})));
-    const float* h = Read(*hyper);
+    const float* h = Floats(*hyper);
     OP_REQUIRES_OK(ctx, CheckHyper(h));
     Lists lists;
     OP_REQUIRES_OK(ctx, FillInputs(ctx, &lists));
@@ -90,10 +91,17 @@ class AdamwOp : public OpKernel {
         static_cast<int64_t>(lists.sizes.size()), lists.sizes.data(), lists.params.data(), lists.grads.data(),
         lists.m.data(), lists.v.data(), lists.new_params.data(), lists.new_m.data(), lists.new_v.data(),
         h[0], Decimal(h[1]), Decimal(h[2]), h[3], h[4], h[5], h[6], h[7], h[8]};
-    const RocitParallel parallel = MakeParallel(ctx);
-    const RocitAdamwResult result = rocit_adamw(&args, &parallel);
-    stats->flat<float>()(0) = static_cast<float>(result.grad_norm);
-    stats->flat<float>()(1) = static_cast<float>(result.bad_tensor);
+    float* found = stats->flat<float>().data();
+    if constexpr (kIsCuda<Device>) {
+      CudaCall call(ctx, "RocitAdamw");
+      const int64_t bytes = rocit_adamw_cuda_workspace(&args);
+      OP_REQUIRES_OK(ctx, call.Run(bytes, [&](const RocitCuda* cuda) { return rocit_adamw_cuda(&args, found, cuda); }));
+    } else {
+      const RocitParallel parallel = MakeParallel(ctx);
+      const RocitAdamwResult result = rocit_adamw(&args, &parallel);
+      found[0] = static_cast<float>(result.grad_norm);
+      found[1] = static_cast<float>(result.bad_tensor);
+    }
   }
 
  private:
@@ -131,7 +139,7 @@ class AdamwOp : public OpKernel {
   }
 };
 
-REGISTER_KERNEL_BUILDER(Name("RocitAdamw").Device(tensorflow::DEVICE_CPU), AdamwOp);
+ROCIT_REGISTER_UNTYPED("RocitAdamw", AdamwOp, .HostMemory("hyper"));
 
 }  // namespace
 }  // namespace rocit

@@ -1,15 +1,18 @@
 // The N-API addon. Loading it registers our operations with TensorFlow through static initialisers; what it exports only
-// describes: ops, cpuFeatures(), simdPath(), residentBytes(). It computes nothing itself.
+// describes: kernels { cpu, gpu }, cpuFeatures(), simdPath(), residentBytes(). It computes nothing itself.
 #include <node_api.h>
 #include <unistd.h>
 
 #include <cstdio>
+#include <set>
 #include <sstream>
 #include <string>
 #include <vector>
 
 #include "machine.h"
-#include "tensorflow/core/framework/op.h"
+#include "tensorflow/core/framework/kernel_def.pb.h"
+#include "tensorflow/core/framework/op_kernel.h"
+#include "tensorflow/core/framework/types.h"
 
 namespace {
 
@@ -24,15 +27,14 @@ napi_value MakeStrings(napi_env env, const std::vector<std::string>& items) {
   return array;
 }
 
-// Names of the registered operations that are ours.
-std::vector<std::string> OwnOps() {
-  std::vector<tensorflow::OpDef> all;
-  tensorflow::OpRegistry::Global()->GetRegisteredOps(&all);
-  std::vector<std::string> names;
-  for (const auto& op : all) {
-    if (op.name().rfind("Rocit", 0) == 0) names.push_back(op.name());
-  }
-  return names;
+// Names of our operations that have a kernel for this type of device.
+std::vector<std::string> OwnKernels(const std::string& device) {
+  const auto kernels = tensorflow::GetFilteredRegisteredKernels([&](const tensorflow::KernelDef& kernel) {
+    return kernel.op().rfind("Rocit", 0) == 0 && kernel.device_type() == device;
+  });
+  std::set<std::string> names;
+  for (const auto& kernel : kernels.kernel()) names.insert(kernel.op());
+  return {names.begin(), names.end()};
 }
 
 napi_value CpuFeatures(napi_env env, napi_callback_info) {
@@ -69,7 +71,11 @@ void Export(napi_env env, napi_value exports, const char* name, napi_callback ca
 }  // namespace
 
 NAPI_MODULE_INIT() {
-  napi_set_named_property(env, exports, "ops", MakeStrings(env, OwnOps()));
+  napi_value kernels;
+  napi_create_object(env, &kernels);
+  napi_set_named_property(env, kernels, "cpu", MakeStrings(env, OwnKernels(tensorflow::DEVICE_CPU)));
+  napi_set_named_property(env, kernels, "gpu", MakeStrings(env, OwnKernels(tensorflow::DEVICE_GPU)));
+  napi_set_named_property(env, exports, "kernels", kernels);
   Export(env, exports, "cpuFeatures", CpuFeatures);
   Export(env, exports, "simdPath", SimdPath);
   Export(env, exports, "residentBytes", ResidentBytes);

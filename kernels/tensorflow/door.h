@@ -1,16 +1,28 @@
-// What the doors share: dtypes, TensorFlow's own threads as the contract's parallel_for, checks that name op and values.
+// What the doors share: dtypes, TensorFlow's own threads as the contract's parallel_for, its stream and allocator for
+// CUDA, registration for both devices, checks that name op and values. No header of CUDA is needed here.
 #ifndef ROCIT_TENSORFLOW_DOOR_H_
 #define ROCIT_TENSORFLOW_DOOR_H_
 
+#include <sstream>
 #include <string>
 #include <type_traits>
+#include <vector>
 
 #include "contract.h"
+#include "cuda_door.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/shape_inference.h"
+#include "xla/stream_executor/stream.h"
 
 namespace rocit {
+
+// Where a kernel computes. It calls the function of the contract for that device.
+struct Cpu {};
+struct Cuda {};
+
+template <class Device>
+constexpr bool kIsCuda = std::is_same_v<Device, Cuda>;
 
 template <class T>
 constexpr RocitDtype DtypeOf() {
@@ -19,18 +31,30 @@ constexpr RocitDtype DtypeOf() {
   return ROCIT_FLOAT16;
 }
 
+// The floats of a tensor that holds their bits. What the host makes for a call comes so: int32 tensors are the ones that
+// the binding leaves in the host's memory, others would travel to the device and be waited for on their way back.
+inline const float* Floats(const tensorflow::Tensor& bits) { return static_cast<const float*>(bits.data()); }
+
 inline RocitParallel MakeParallel(tensorflow::OpKernelContext* ctx) {
   const auto run = [](void* context, int64_t count, int64_t cost, void (*body)(void*, int64_t, int64_t), void* arg) {
     const auto* device = static_cast<tensorflow::OpKernelContext*>(context)->device();
+    const auto scheduling = tensorflow::thread::ThreadPool::SchedulingParams::Adaptive(cost);
     device->tensorflow_cpu_worker_threads()->workers->ParallelFor(
-        count, cost, [body, arg](int64_t begin, int64_t end) { body(arg, begin, end); });
+        count, scheduling, [body, arg](int64_t begin, int64_t end) { body(arg, begin, end); });
   };
   return {ctx, run};
 }
 
 template <class... Parts>
+std::string Join(const Parts&... parts) {
+  std::ostringstream text;
+  (text << ... << parts);
+  return text.str();
+}
+
+template <class... Parts>
 absl::Status Refuse(const Parts&... parts) {
-  return tensorflow::errors::InvalidArgument(parts...);
+  return absl::InvalidArgumentError(Join(parts...));
 }
 
 // A tensor of rank 1 without elements stands for "none".
@@ -47,6 +71,83 @@ inline absl::Status CheckRank(const char* op, const char* name, const tensorflow
   return Refuse(op, ": expected ", name, " of rank ", rank, ", got shape ", tensor.shape().DebugString());
 }
 
+inline std::string CudaText(RocitCudaStatus status) {
+  constexpr RocitCudaStatus kCublas = 100000;
+  return status < kCublas ? rocit_cuda_error_text(status) : "cuBLASLt status " + std::to_string(status - kCublas);
+}
+
+// One call of CUDA code: all of it goes on the stream that TensorFlow computes on, and nothing waits. Scratch comes from
+// TensorFlow's allocator, which hands memory on in the order of that stream, so it may be given back when Compute returns.
+class CudaCall {
+ public:
+  CudaCall(tensorflow::OpKernelContext* ctx, const char* op) : ctx_(ctx), op_(op) {
+    auto* device = ctx->op_device_context();
+    if (device != nullptr) cuda_.stream = device->stream()->platform_specific_handle().stream;
+  }
+
+  // The copy on the device of an array in the host's memory.
+  template <class T>
+  const T* Upload(const T* host, int64_t count) {
+    if (count == 0) return nullptr;
+    void* to = Allocate(count * sizeof(T));
+    if (status_.ok()) Note(rocit_cuda_upload(to, host, count * sizeof(T), &cuda_));
+    return static_cast<const T*>(to);
+  }
+
+  // What went wrong so far, or in body(cuda), which has a workspace of so many bytes.
+  template <class Body>
+  absl::Status Run(int64_t workspace_bytes, const Body& body) {
+    cuda_.workspace = workspace_bytes > 0 ? Allocate(workspace_bytes) : nullptr;
+    if (status_.ok()) Note(body(&cuda_));
+    return status_;
+  }
+
+ private:
+  void* Allocate(int64_t bytes) {
+    constexpr int64_t kAlignment = 256;
+    tensorflow::Tensor tensor;
+    if (status_.ok()) {
+      status_ = ctx_->allocate_temp(tensorflow::DT_UINT8, tensorflow::TensorShape({bytes + kAlignment}), &tensor);
+    }
+    if (!status_.ok()) return nullptr;
+    scratch_.push_back(tensor);
+    const uintptr_t at = reinterpret_cast<uintptr_t>(tensor.data());
+    return reinterpret_cast<void*>((at + kAlignment - 1) / kAlignment * kAlignment);
+  }
+
+  void Note(RocitCudaStatus status) {
+    if (status != 0) status_ = absl::InternalError(Join(op_, ": ", CudaText(status)));
+  }
+
+  tensorflow::OpKernelContext* ctx_;
+  const char* op_;
+  RocitCuda cuda_ = {};
+  absl::Status status_;
+  std::vector<tensorflow::Tensor> scratch_;
+};
+
 }  // namespace rocit
+
+// ROCIT_REGISTER("RocitRope", RopeOp, .HostMemory("position_ids")) registers RopeOp<Cpu, T> and, where CUDA is compiled,
+// RopeOp<Cuda, T> for both element types. What the last part names lies in the host's memory on both devices.
+// ROCIT_REGISTER_UNTYPED registers Op<Cpu> and Op<Cuda>.
+#define ROCIT_REGISTER_ONE(op, Op, Where, device, T, ...) \
+  REGISTER_KERNEL_BUILDER(Name(op).Device(tensorflow::device).TypeConstraint<T>("T") __VA_ARGS__, Op<Where, T>)
+#define ROCIT_REGISTER_BOTH_TYPES(op, Op, Where, device, ...)      \
+  ROCIT_REGISTER_ONE(op, Op, Where, device, float, __VA_ARGS__);   \
+  ROCIT_REGISTER_ONE(op, Op, Where, device, tensorflow::bfloat16, __VA_ARGS__)
+#define ROCIT_REGISTER_NO_TYPE(op, Op, Where, device, ...) \
+  REGISTER_KERNEL_BUILDER(Name(op).Device(tensorflow::device) __VA_ARGS__, Op<Where>)
+#if ROCIT_CUDA_EMULATION  // the tests' device is the CPU
+#define ROCIT_REGISTER_BY(REGISTER, op, Op, ...) REGISTER(op, Op, Cuda, DEVICE_CPU, __VA_ARGS__)
+#elif ROCIT_CUDA
+#define ROCIT_REGISTER_BY(REGISTER, op, Op, ...) \
+  REGISTER(op, Op, Cpu, DEVICE_CPU, __VA_ARGS__); \
+  REGISTER(op, Op, Cuda, DEVICE_GPU, __VA_ARGS__)
+#else
+#define ROCIT_REGISTER_BY(REGISTER, op, Op, ...) REGISTER(op, Op, Cpu, DEVICE_CPU, __VA_ARGS__)
+#endif
+#define ROCIT_REGISTER(op, ...) ROCIT_REGISTER_BY(ROCIT_REGISTER_BOTH_TYPES, op, __VA_ARGS__)
+#define ROCIT_REGISTER_UNTYPED(op, ...) ROCIT_REGISTER_BY(ROCIT_REGISTER_NO_TYPE, op, __VA_ARGS__)
 
 #endif  // ROCIT_TENSORFLOW_DOOR_H_

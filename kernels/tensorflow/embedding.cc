@@ -16,7 +16,7 @@ using tensorflow::shape_inference::ShapeHandle;
 
 REGISTER_OP("RocitEmbedding")
     .Input("weight: T")   // [V, C]
-    .Input("ids: int32")  // [N]
+    .Input("ids: int32")  // [N], on the host
     .Output("y: T")       // [N, C]
     .Attr("T: {float, bfloat16}")
     .SetShapeFn([](InferenceContext* c) {
@@ -27,7 +27,7 @@ REGISTER_OP("RocitEmbedding")
       return absl::OkStatus();
     });
 
-template <class T>
+template <class Device, class T>
 class EmbeddingOp : public OpKernel {
  public:
   explicit EmbeddingOp(OpKernelConstruction* ctx) : OpKernel(ctx) {}
@@ -41,20 +41,24 @@ class EmbeddingOp : public OpKernel {
     Tensor* y = nullptr;
     OP_REQUIRES_OK(ctx, ctx->allocate_output(0, TensorShape({count, weight.dim_size(1)}), &y));
     const int32_t* values = ids.flat<int32_t>().data();
-    const RocitEmbeddingArgs args = {DtypeOf<T>(),  weight.dim_size(0), weight.dim_size(1), count,
-                                     weight.data(), values,             y->data()};
-    const RocitParallel parallel = MakeParallel(ctx);
-    const int64_t bad = rocit_embedding(&args, &parallel);
-    OP_REQUIRES(ctx, bad < 0, Refuse("RocitEmbedding: expected ids in [0, ", weight.dim_size(0), "), got ",
-                                     bad < 0 ? 0 : values[bad], " at index ", bad));
+    for (int64_t i = 0; i < count; ++i) {
+      OP_REQUIRES(ctx, values[i] >= 0 && values[i] < weight.dim_size(0),
+                  Refuse("RocitEmbedding: expected ids in [0, ", weight.dim_size(0), "), got ", values[i], " at index ", i));
+    }
+    RocitEmbeddingArgs args = {DtypeOf<T>(),  weight.dim_size(0), weight.dim_size(1), count,
+                               weight.data(), values,             y->data()};
+    if constexpr (kIsCuda<Device>) {
+      CudaCall call(ctx, "RocitEmbedding");
+      args.ids = call.Upload(values, count);
+      OP_REQUIRES_OK(ctx, call.Run(0, [&](const RocitCuda* cuda) { return rocit_embedding_cuda(&args, cuda); }));
+    } else {
+      const RocitParallel parallel = MakeParallel(ctx);
+      rocit_embedding(&args, &parallel);
+    }
   }
 };
 
-#define ROCIT_REGISTER(T) \
-  REGISTER_KERNEL_BUILDER(Name("RocitEmbedding").Device(tensorflow::DEVICE_CPU).TypeConstraint<T>("T"), EmbeddingOp<T>)
-ROCIT_REGISTER(float);
-ROCIT_REGISTER(tensorflow::bfloat16);
-#undef ROCIT_REGISTER
+ROCIT_REGISTER("RocitEmbedding", EmbeddingOp, .HostMemory("ids"));
 
 }  // namespace
 }  // namespace rocit

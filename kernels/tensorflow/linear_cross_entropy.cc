@@ -20,7 +20,7 @@ REGISTER_OP("RocitLinearCrossEntropy")
     .Input("weight: T")            // [V, C]
     .Input("edge_rows: int32")     // [E], on the host, as the next two
     .Input("edge_targets: int32")  // [E]
-    .Input("edge_weights: float")  // [E]
+    .Input("edge_weights: int32")  // [E], bits of floats
     .Output("loss: float")         // scalar
     .Output("edge_losses: float")  // [E]
     .Output("dx: T")               // [N, C], or [0] when not wanted
@@ -37,7 +37,7 @@ REGISTER_OP("RocitLinearCrossEntropy")
 
 // Every index in [0, limit).
 absl::Status CheckIndices(const char* name, const Tensor& tensor, int64_t limit) {
-  const auto values = tensor.flat<tensorflow::int32>();
+  const auto values = tensor.flat<int32_t>();
   for (int64_t e = 0; e < tensor.NumElements(); ++e) {
     if (values(e) >= 0 && values(e) < limit) continue;
     return Refuse(kOp, ": expected ", name, " in [0, ", limit, "), got ", values(e), " at edge ", e);
@@ -45,7 +45,7 @@ absl::Status CheckIndices(const char* name, const Tensor& tensor, int64_t limit)
   return absl::OkStatus();
 }
 
-template <class T>
+template <class Device, class T>
 class LinearCrossEntropyOp : public OpKernel {
  public:
   explicit LinearCrossEntropyOp(OpKernelConstruction* ctx) : OpKernel(ctx) {
@@ -67,24 +67,30 @@ class LinearCrossEntropyOp : public OpKernel {
     OP_REQUIRES_OK(ctx, ctx->allocate_output(0, TensorShape({}), &loss));
     OP_REQUIRES_OK(ctx, ctx->allocate_output(1, rows.shape(), &edge_losses));
     OP_REQUIRES_OK(ctx, ctx->allocate_output(2, wants_dx_ ? x.shape() : TensorShape({0}), &dx));
-    const RocitLinearCrossEntropyArgs args = {
+    RocitLinearCrossEntropyArgs args = {
         DtypeOf<T>(), x.dim_size(0), x.dim_size(1), weight.dim_size(0), rows.NumElements(), x.data(), weight.data(),
-        rows.flat<tensorflow::int32>().data(), targets.flat<tensorflow::int32>().data(), weights.flat<float>().data(),
+        rows.flat<int32_t>().data(), targets.flat<int32_t>().data(), Floats(weights),
         loss->flat<float>().data(), edge_losses->flat<float>().data(), wants_dx_ ? dx->data() : nullptr};
-    const RocitParallel parallel = MakeParallel(ctx);
-    rocit_linear_cross_entropy(&args, &parallel);
+    if constexpr (kIsCuda<Device>) {
+      CudaCall call(ctx, kOp);
+      args.edge_rows = call.Upload(args.edge_rows, args.num_edges);
+      args.edge_targets = call.Upload(args.edge_targets, args.num_edges);
+      args.edge_weights = call.Upload(args.edge_weights, args.num_edges);
+      const int64_t bytes = rocit_linear_cross_entropy_cuda_workspace(&args);
+      OP_REQUIRES_OK(ctx,
+                     call.Run(bytes, [&](const RocitCuda* cuda) { return rocit_linear_cross_entropy_cuda(&args, cuda); }));
+    } else {
+      const RocitParallel parallel = MakeParallel(ctx);
+      rocit_linear_cross_entropy(&args, &parallel);
+    }
   }
 
  private:
   bool wants_dx_ = true;
 };
 
-#define ROCIT_REGISTER(T)                                                                                           \
-  REGISTER_KERNEL_BUILDER(Name("RocitLinearCrossEntropy").Device(tensorflow::DEVICE_CPU).TypeConstraint<T>("T"),    \
-                          LinearCrossEntropyOp<T>)
-ROCIT_REGISTER(float);
-ROCIT_REGISTER(tensorflow::bfloat16);
-#undef ROCIT_REGISTER
+ROCIT_REGISTER("RocitLinearCrossEntropy", LinearCrossEntropyOp,
+               .HostMemory("edge_rows").HostMemory("edge_targets").HostMemory("edge_weights"));
 
 }  // namespace
 }  // namespace rocit

@@ -25,7 +25,7 @@ REGISTER_OP("RocitLoraLinear")
     .Input("biases: P * T")     // [out], or [0]
     .Input("a: P * float")      // [R, in], or [0]
     .Input("b: P * float")      // [out, R], or [0]
-    .Input("settings: float")   // [P, 2], on the host: scaling, dropout
+    .Input("settings: int32")   // [P, 2], bits of floats on the host: scaling, dropout
     .Input("seeds: int32")      // [P], on the host
     .Output("y: P * T")         // [N, out]
     .Output("z: float")         // [N, sum of R]
@@ -51,7 +51,7 @@ REGISTER_OP("RocitLoraLinearGrad")
     .Input("b: P * float")
     .Input("z: float")
     .Input("dy: P * T")  // [N, out], or [0]: zero
-    .Input("settings: float")
+    .Input("settings: int32")
     .Input("seeds: int32")
     .Output("dx: T")          // [N, in], or [0] when not wanted
     .Output("da: P * float")  // as a
@@ -103,14 +103,14 @@ class Projections {
         TF_RETURN_IF_ERROR(CheckShape(op, Name("a", p).c_str(), a[p], TensorShape({rank, in})));
         TF_RETURN_IF_ERROR(CheckShape(op, Name("b", p).c_str(), b[p], TensorShape({out, rank})));
       }
-      const float scaling = settings->flat<float>()(2 * p), dropout = settings->flat<float>()(2 * p + 1);
+      const float scaling = Floats(*settings)[2 * p], dropout = Floats(*settings)[2 * p + 1];
       if (!(dropout >= 0 && dropout < 1)) {
         return Refuse(op, ": expected dropout in [0, 1), got ", dropout, " of ", Name("a", p));
       }
       total_ += rank;
       all_.push_back({out, rank, weights[p].data(), has_bias ? biases[p].data() : nullptr, a[p].flat<float>().data(),
                       b[p].flat<float>().data(), scaling, dropout,
-                      static_cast<uint32_t>(seeds->flat<tensorflow::int32>()(p))});
+                      static_cast<uint32_t>(seeds->flat<int32_t>()(p))});
     }
     return absl::OkStatus();
   }
@@ -124,7 +124,7 @@ class Projections {
   int64_t total_ = 0;
 };
 
-template <class T>
+template <class Device, class T>
 class LoraLinearOp : public OpKernel {
  public:
   explicit LoraLinearOp(OpKernelConstruction* ctx) : OpKernel(ctx) {}
@@ -146,12 +146,18 @@ class LoraLinearOp : public OpKernel {
     OP_REQUIRES_OK(ctx, ctx->allocate_output("z", TensorShape({rows, projections.total_rank()}), &z));
     const RocitLoraLinearArgs args = {DtypeOf<T>(),       rows,     x.dim_size(1), projections.size(),
                                       projections.data(), x.data(), y.data(),      z->flat<float>().data()};
-    const RocitParallel parallel = MakeParallel(ctx);
-    rocit_lora_linear(&args, &parallel);
+    if constexpr (kIsCuda<Device>) {
+      CudaCall call(ctx, "RocitLoraLinear");
+      const int64_t bytes = rocit_lora_linear_cuda_workspace(&args);
+      OP_REQUIRES_OK(ctx, call.Run(bytes, [&](const RocitCuda* cuda) { return rocit_lora_linear_cuda(&args, cuda); }));
+    } else {
+      const RocitParallel parallel = MakeParallel(ctx);
+      rocit_lora_linear(&args, &parallel);
+    }
   }
 };
 
-template <class T>
+template <class Device, class T>
 class LoraLinearGradOp : public OpKernel {
  public:
   explicit LoraLinearGradOp(OpKernelConstruction* ctx) : OpKernel(ctx) {
@@ -184,8 +190,14 @@ class LoraLinearGradOp : public OpKernel {
     const RocitLoraLinearGradArgs args = {DtypeOf<T>(), rows, x.dim_size(1), projections.size(), projections.data(),
                                           x.data(), z->flat<float>().data(), dy.data(),
                                           wants_dx_ ? dx->data() : nullptr, da.data(), db.data()};
-    const RocitParallel parallel = MakeParallel(ctx);
-    rocit_lora_linear_grad(&args, &parallel);
+    if constexpr (kIsCuda<Device>) {
+      CudaCall call(ctx, op);
+      const int64_t bytes = rocit_lora_linear_grad_cuda_workspace(&args);
+      OP_REQUIRES_OK(ctx, call.Run(bytes, [&](const RocitCuda* cuda) { return rocit_lora_linear_grad_cuda(&args, cuda); }));
+    } else {
+      const RocitParallel parallel = MakeParallel(ctx);
+      rocit_lora_linear_grad(&args, &parallel);
+    }
   }
 
  private:
@@ -206,14 +218,8 @@ class LoraLinearGradOp : public OpKernel {
   bool wants_dx_ = true;
 };
 
-#define ROCIT_REGISTER(T)                                                                                         \
-  REGISTER_KERNEL_BUILDER(Name("RocitLoraLinear").Device(tensorflow::DEVICE_CPU).TypeConstraint<T>("T"),          \
-                          LoraLinearOp<T>);                                                                       \
-  REGISTER_KERNEL_BUILDER(Name("RocitLoraLinearGrad").Device(tensorflow::DEVICE_CPU).TypeConstraint<T>("T"),      \
-                          LoraLinearGradOp<T>)
-ROCIT_REGISTER(float);
-ROCIT_REGISTER(tensorflow::bfloat16);
-#undef ROCIT_REGISTER
+ROCIT_REGISTER("RocitLoraLinear", LoraLinearOp, .HostMemory("settings").HostMemory("seeds"));
+ROCIT_REGISTER("RocitLoraLinearGrad", LoraLinearGradOp, .HostMemory("settings").HostMemory("seeds"));
 
 }  // namespace
 }  // namespace rocit

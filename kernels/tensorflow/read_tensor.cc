@@ -1,6 +1,7 @@
 // The door of read_tensor: RocitReadTensor. See include/read_tensor.h.
 #include "read_tensor.h"
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 
@@ -37,6 +38,9 @@ REGISTER_OP("RocitReadTensor")
       return absl::OkStatus();
     });
 
+// Of page-locked memory, on the way to a GPU.
+constexpr int64_t kStagingBytes = 32 << 20;
+
 RocitDtype SourceDtype(DataType type) {
   if (type == tensorflow::DT_FLOAT) return ROCIT_FLOAT32;
   return type == tensorflow::DT_HALF ? ROCIT_FLOAT16 : ROCIT_BFLOAT16;
@@ -51,15 +55,16 @@ absl::Status Explain(const RocitReadTensorArgs& args, const RocitReadResult& res
   const char* op = "RocitReadTensor: ";
   switch (result.status) {
     case ROCIT_READ_OK:
+    case ROCIT_READ_CUDA:  // told before
       return absl::OkStatus();
     case ROCIT_READ_NO_FILE:
-      return tensorflow::errors::NotFound(op, "cannot open ", args.path, ": ", std::strerror(result.system_error));
+      return absl::NotFoundError(Join(op, "cannot open ", args.path, ": ", std::strerror(result.system_error)));
     case ROCIT_READ_TOO_SHORT:
-      return tensorflow::errors::OutOfRange(op, args.path, ": expected ", args.count, " values at byte offset ",
-                                            args.offset, ", got a file of ", result.file_bytes, " bytes");
+      return absl::OutOfRangeError(Join(op, args.path, ": expected ", args.count, " values at byte offset ", args.offset,
+                                        ", got a file of ", result.file_bytes, " bytes"));
     case ROCIT_READ_FAILED:
-      return tensorflow::errors::Unavailable(op, args.path, ": reading at byte offset ", args.offset, " failed: ",
-                                             std::strerror(result.system_error));
+      return absl::UnavailableError(Join(op, args.path, ": reading at byte offset ", args.offset, " failed: ",
+                                         std::strerror(result.system_error)));
     case ROCIT_READ_NOT_FINITE:
       return Refuse(op, args.path, ": expected finite values, got NaN or Inf at index ", result.bad_index,
                     " of the tensor at byte offset ", args.offset);
@@ -67,7 +72,7 @@ absl::Status Explain(const RocitReadTensorArgs& args, const RocitReadResult& res
   return absl::OkStatus();
 }
 
-template <class T>
+template <class Device, class T>
 class ReadTensorOp : public OpKernel {
  public:
   explicit ReadTensorOp(OpKernelConstruction* ctx) : OpKernel(ctx) {
@@ -94,7 +99,23 @@ class ReadTensorOp : public OpKernel {
     const RocitReadTensorArgs args = {name.c_str(), at, shape_.num_elements(), SourceDtype(source_type_),
                                       DtypeOf<T>(), check_finite_, y->data()};
     const RocitParallel parallel = MakeParallel(ctx);
-    OP_REQUIRES_OK(ctx, Explain(args, rocit_read_tensor(&args, &parallel)));
+    if constexpr (kIsCuda<Device>) {
+      tensorflow::AllocatorAttributes host;
+      host.set_on_host(true);
+      host.set_gpu_compatible(true);  // page-locked
+      const int64_t staging_bytes = std::min(kStagingBytes, 8 + 2 * static_cast<int64_t>(y->TotalBytes()));
+      Tensor staging;
+      OP_REQUIRES_OK(ctx, ctx->allocate_temp(tensorflow::DT_UINT8, TensorShape({staging_bytes}), &staging, host));
+      CudaCall call(ctx, "RocitReadTensor");
+      RocitReadResult result = {};
+      OP_REQUIRES_OK(ctx, call.Run(0, [&](const RocitCuda* cuda) {
+        result = rocit_read_tensor_cuda(&args, staging.data(), staging_bytes, &parallel, cuda);
+        return result.status == ROCIT_READ_CUDA ? result.system_error : 0;
+      }));
+      OP_REQUIRES_OK(ctx, Explain(args, result));
+    } else {
+      OP_REQUIRES_OK(ctx, Explain(args, rocit_read_tensor(&args, &parallel)));
+    }
   }
 
  private:
@@ -103,11 +124,7 @@ class ReadTensorOp : public OpKernel {
   bool check_finite_;
 };
 
-#define ROCIT_REGISTER(T) \
-  REGISTER_KERNEL_BUILDER(Name("RocitReadTensor").Device(tensorflow::DEVICE_CPU).TypeConstraint<T>("T"), ReadTensorOp<T>)
-ROCIT_REGISTER(float);
-ROCIT_REGISTER(tensorflow::bfloat16);
-#undef ROCIT_REGISTER
+ROCIT_REGISTER("RocitReadTensor", ReadTensorOp, .HostMemory("path").HostMemory("offset"));
 
 }  // namespace
 }  // namespace rocit

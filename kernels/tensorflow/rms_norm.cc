@@ -50,7 +50,7 @@ REGISTER_OP("RocitRmsNormGrad")
       return absl::OkStatus();
     });
 
-template <class T>
+template <class Device, class T>
 class RmsNormOp : public OpKernel {
  public:
   explicit RmsNormOp(OpKernelConstruction* ctx) : OpKernel(ctx) {
@@ -73,15 +73,20 @@ class RmsNormOp : public OpKernel {
     OP_REQUIRES_OK(ctx, ctx->allocate_output(2, TensorShape({rows}), &rstd));
     const RocitRmsNormArgs args = {DtypeOf<T>(), rows, columns, eps_, x.data(), has_residual ? residual.data() : nullptr,
                                    weight.data(), y->data(), sum->data(), rstd->flat<float>().data()};
-    const RocitParallel parallel = MakeParallel(ctx);
-    rocit_rms_norm(&args, &parallel);
+    if constexpr (kIsCuda<Device>) {
+      CudaCall call(ctx, "RocitRmsNorm");
+      OP_REQUIRES_OK(ctx, call.Run(0, [&](const RocitCuda* cuda) { return rocit_rms_norm_cuda(&args, cuda); }));
+    } else {
+      const RocitParallel parallel = MakeParallel(ctx);
+      rocit_rms_norm(&args, &parallel);
+    }
   }
 
  private:
   float eps_;
 };
 
-template <class T>
+template <class Device, class T>
 class RmsNormGradOp : public OpKernel {
  public:
   explicit RmsNormGradOp(OpKernelConstruction* ctx) : OpKernel(ctx) {}
@@ -103,19 +108,18 @@ class RmsNormGradOp : public OpKernel {
     OP_REQUIRES_OK(ctx, ctx->allocate_output(0, dy.shape(), &dx));
     const RocitRmsNormGradArgs args = {DtypeOf<T>(), rows, columns, dy.data(), has_dsum ? dsum.data() : nullptr,
                                        sum.data(), weight.data(), rstd.flat<float>().data(), dx->data()};
-    const RocitParallel parallel = MakeParallel(ctx);
-    rocit_rms_norm_grad(&args, &parallel);
+    if constexpr (kIsCuda<Device>) {
+      CudaCall call(ctx, "RocitRmsNormGrad");
+      OP_REQUIRES_OK(ctx, call.Run(0, [&](const RocitCuda* cuda) { return rocit_rms_norm_grad_cuda(&args, cuda); }));
+    } else {
+      const RocitParallel parallel = MakeParallel(ctx);
+      rocit_rms_norm_grad(&args, &parallel);
+    }
   }
 };
 
-#define ROCIT_REGISTER(T)                                                                                    \
-  REGISTER_KERNEL_BUILDER(Name("RocitRmsNorm").Device(tensorflow::DEVICE_CPU).TypeConstraint<T>("T"),        \
-                          RmsNormOp<T>);                                                                     \
-  REGISTER_KERNEL_BUILDER(Name("RocitRmsNormGrad").Device(tensorflow::DEVICE_CPU).TypeConstraint<T>("T"),    \
-                          RmsNormGradOp<T>)
-ROCIT_REGISTER(float);
-ROCIT_REGISTER(tensorflow::bfloat16);
-#undef ROCIT_REGISTER
+ROCIT_REGISTER("RocitRmsNorm", RmsNormOp);
+ROCIT_REGISTER("RocitRmsNormGrad", RmsNormGradOp);
 
 }  // namespace
 }  // namespace rocit

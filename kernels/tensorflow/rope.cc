@@ -16,8 +16,8 @@ using tensorflow::shape_inference::ShapeHandle;
 
 REGISTER_OP("RocitRope")
     .Input("x: T")                 // [N, heads * head_dim]
-    .Input("position_ids: int32")  // [N]
-    .Input("inv_freq: float")      // [rotary_dim / 2]
+    .Input("position_ids: int32")  // [N], on the host
+    .Input("inv_freq: int32")      // [rotary_dim / 2], bits of floats on the host
     .Output("y: T")                // [N, heads * head_dim]
     .Attr("T: {float, bfloat16}")
     .Attr("head_dim: int >= 1")
@@ -30,7 +30,7 @@ REGISTER_OP("RocitRope")
       return absl::OkStatus();
     });
 
-template <class T>
+template <class Device, class T>
 class RopeOp : public OpKernel {
  public:
   explicit RopeOp(OpKernelConstruction* ctx) : OpKernel(ctx) {
@@ -56,11 +56,18 @@ class RopeOp : public OpKernel {
                 Refuse("RocitRope: expected at most ", head_dim_, " rotated channels, got ", rotary_dim));
     Tensor* y = nullptr;
     OP_REQUIRES_OK(ctx, ctx->allocate_output(0, x.shape(), &y));
-    const RocitRopeArgs args = {DtypeOf<T>(), rows, width / head_dim_, head_dim_, rotary_dim, width, width, interleaved_,
-                                static_cast<int>(direction_), x.data(), position_ids.flat<int32_t>().data(),
-                                inv_freq.flat<float>().data(), y->data()};
-    const RocitParallel parallel = MakeParallel(ctx);
-    rocit_rope(&args, &parallel);
+    RocitRopeArgs args = {DtypeOf<T>(), rows, width / head_dim_, head_dim_, rotary_dim, width, width, interleaved_,
+                          static_cast<int>(direction_), x.data(), position_ids.flat<int32_t>().data(), Floats(inv_freq),
+                          y->data()};
+    if constexpr (kIsCuda<Device>) {
+      CudaCall call(ctx, "RocitRope");
+      args.position_ids = call.Upload(args.position_ids, rows);
+      args.inv_freq = call.Upload(args.inv_freq, rotary_dim / 2);
+      OP_REQUIRES_OK(ctx, call.Run(0, [&](const RocitCuda* cuda) { return rocit_rope_cuda(&args, cuda); }));
+    } else {
+      const RocitParallel parallel = MakeParallel(ctx);
+      rocit_rope(&args, &parallel);
+    }
   }
 
  private:
@@ -68,11 +75,7 @@ class RopeOp : public OpKernel {
   bool interleaved_;
 };
 
-#define ROCIT_REGISTER(T) \
-  REGISTER_KERNEL_BUILDER(Name("RocitRope").Device(tensorflow::DEVICE_CPU).TypeConstraint<T>("T"), RopeOp<T>)
-ROCIT_REGISTER(float);
-ROCIT_REGISTER(tensorflow::bfloat16);
-#undef ROCIT_REGISTER
+ROCIT_REGISTER("RocitRope", RopeOp, .HostMemory("position_ids").HostMemory("inv_freq"));
 
 }  // namespace
 }  // namespace rocit

@@ -40,7 +40,7 @@ REGISTER_OP("RocitSwigluGrad")
       return absl::OkStatus();
     });
 
-template <class T>
+template <class Device, class T>
 class SwigluOp : public OpKernel {
  public:
   explicit SwigluOp(OpKernelConstruction* ctx) : OpKernel(ctx) {}
@@ -54,12 +54,17 @@ class SwigluOp : public OpKernel {
     Tensor* y = nullptr;
     OP_REQUIRES_OK(ctx, ctx->allocate_output(0, gate.shape(), &y));
     const RocitSwigluArgs args = {DtypeOf<T>(), rows, size, size, size, size, gate.data(), up.data(), y->data()};
-    const RocitParallel parallel = MakeParallel(ctx);
-    rocit_swiglu(&args, &parallel);
+    if constexpr (kIsCuda<Device>) {
+      CudaCall call(ctx, "RocitSwiglu");
+      OP_REQUIRES_OK(ctx, call.Run(0, [&](const RocitCuda* cuda) { return rocit_swiglu_cuda(&args, cuda); }));
+    } else {
+      const RocitParallel parallel = MakeParallel(ctx);
+      rocit_swiglu(&args, &parallel);
+    }
   }
 };
 
-template <class T>
+template <class Device, class T>
 class SwigluGradOp : public OpKernel {
  public:
   explicit SwigluGradOp(OpKernelConstruction* ctx) : OpKernel(ctx) {}
@@ -77,18 +82,18 @@ class SwigluGradOp : public OpKernel {
     OP_REQUIRES_OK(ctx, ctx->allocate_output(1, dy.shape(), &d_up));
     const RocitSwigluGradArgs args = {DtypeOf<T>(), rows, size, size, size, size, size, size,
                                       dy.data(), gate.data(), up.data(), d_gate->data(), d_up->data()};
-    const RocitParallel parallel = MakeParallel(ctx);
-    rocit_swiglu_grad(&args, &parallel);
+    if constexpr (kIsCuda<Device>) {
+      CudaCall call(ctx, "RocitSwigluGrad");
+      OP_REQUIRES_OK(ctx, call.Run(0, [&](const RocitCuda* cuda) { return rocit_swiglu_grad_cuda(&args, cuda); }));
+    } else {
+      const RocitParallel parallel = MakeParallel(ctx);
+      rocit_swiglu_grad(&args, &parallel);
+    }
   }
 };
 
-#define ROCIT_REGISTER(T)                                                                                         \
-  REGISTER_KERNEL_BUILDER(Name("RocitSwiglu").Device(tensorflow::DEVICE_CPU).TypeConstraint<T>("T"), SwigluOp<T>); \
-  REGISTER_KERNEL_BUILDER(Name("RocitSwigluGrad").Device(tensorflow::DEVICE_CPU).TypeConstraint<T>("T"),          \
-                          SwigluGradOp<T>)
-ROCIT_REGISTER(float);
-ROCIT_REGISTER(tensorflow::bfloat16);
-#undef ROCIT_REGISTER
+ROCIT_REGISTER("RocitSwiglu", SwigluOp);
+ROCIT_REGISTER("RocitSwigluGrad", SwigluGradOp);
 
 }  // namespace
 }  // namespace rocit

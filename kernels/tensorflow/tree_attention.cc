@@ -21,7 +21,7 @@ REGISTER_OP("RocitTreeAttention")
     .Input("q: T")                // [N, H * D]
     .Input("k: T")                // [S, K * D]
     .Input("v: T")                // [S, K * D]
-    .Input("subtree_end: int32")  // [S]
+    .Input("subtree_end: int32")  // [S], on the host
     .Input("query_start: int32")  // scalar, on the host
     .Output("out: T")             // [N, H * D]
     .Output("lse: float")         // [N, H]
@@ -46,7 +46,7 @@ REGISTER_OP("RocitTreeAttentionGrad")
     .Input("v: T")                // [S, K * D]
     .Input("out: T")              // [N, H * D]
     .Input("lse: float")          // [N, H]
-    .Input("subtree_end: int32")  // [S]
+    .Input("subtree_end: int32")  // [S], on the host
     .Input("query_start: int32")  // scalar, on the host
     .Output("dq: T")
     .Output("dk: T")
@@ -107,7 +107,7 @@ absl::Status ReadInputs(const char* op, RocitDtype dtype, const Attributes& attr
   return absl::OkStatus();
 }
 
-template <class T>
+template <class Device, class T>
 class TreeAttentionOp : public OpKernel {
  public:
   explicit TreeAttentionOp(OpKernelConstruction* ctx) : OpKernel(ctx) {
@@ -123,15 +123,22 @@ class TreeAttentionOp : public OpKernel {
     OP_REQUIRES_OK(ctx, ctx->allocate_output(1, TensorShape({args.in.num_queries, args.in.num_heads}), &lse));
     args.out = out->data();
     args.lse = lse->flat<float>().data();
-    const RocitParallel parallel = MakeParallel(ctx);
-    rocit_tree_attention(&args, &parallel);
+    if constexpr (kIsCuda<Device>) {
+      CudaCall call(ctx, "RocitTreeAttention");
+      args.in.subtree_end = call.Upload(args.in.subtree_end, args.in.num_keys);
+      const int64_t bytes = rocit_tree_attention_cuda_workspace(&args.in);
+      OP_REQUIRES_OK(ctx, call.Run(bytes, [&](const RocitCuda* cuda) { return rocit_tree_attention_cuda(&args, cuda); }));
+    } else {
+      const RocitParallel parallel = MakeParallel(ctx);
+      rocit_tree_attention(&args, &parallel);
+    }
   }
 
  private:
   Attributes attributes_;
 };
 
-template <class T>
+template <class Device, class T>
 class TreeAttentionGradOp : public OpKernel {
  public:
   explicit TreeAttentionGradOp(OpKernelConstruction* ctx) : OpKernel(ctx) {
@@ -153,29 +160,31 @@ class TreeAttentionGradOp : public OpKernel {
       OP_REQUIRES_OK(ctx, ctx->allocate_output(i, ctx->input(i + 1).shape(), &gradient));
       *gradients[i] = gradient->data();
     }
-    Tensor workspace;
-    const int64_t words = rocit_tree_attention_grad_workspace(&args.in) / static_cast<int64_t>(sizeof(float));
-    OP_REQUIRES_OK(ctx, ctx->allocate_temp(tensorflow::DT_FLOAT, TensorShape({words}), &workspace));
     args.dout = dout.data();
     args.out = out.data();
     args.lse = lse.flat<float>().data();
-    args.workspace = workspace.data();
-    const RocitParallel parallel = MakeParallel(ctx);
-    rocit_tree_attention_grad(&args, &parallel);
+    if constexpr (kIsCuda<Device>) {
+      CudaCall call(ctx, op);
+      args.in.subtree_end = call.Upload(args.in.subtree_end, args.in.num_keys);
+      const int64_t bytes = rocit_tree_attention_grad_cuda_workspace(&args.in);
+      OP_REQUIRES_OK(ctx,
+                     call.Run(bytes, [&](const RocitCuda* cuda) { return rocit_tree_attention_grad_cuda(&args, cuda); }));
+    } else {
+      Tensor workspace;
+      const int64_t words = rocit_tree_attention_grad_workspace(&args.in) / static_cast<int64_t>(sizeof(float));
+      OP_REQUIRES_OK(ctx, ctx->allocate_temp(tensorflow::DT_FLOAT, TensorShape({words}), &workspace));
+      args.workspace = workspace.data();
+      const RocitParallel parallel = MakeParallel(ctx);
+      rocit_tree_attention_grad(&args, &parallel);
+    }
   }
 
  private:
   Attributes attributes_;
 };
 
-#define ROCIT_REGISTER(T)                                                                                            \
-  REGISTER_KERNEL_BUILDER(Name("RocitTreeAttention").Device(tensorflow::DEVICE_CPU).TypeConstraint<T>("T"),          \
-                          TreeAttentionOp<T>);                                                                       \
-  REGISTER_KERNEL_BUILDER(Name("RocitTreeAttentionGrad").Device(tensorflow::DEVICE_CPU).TypeConstraint<T>("T"),      \
-                          TreeAttentionGradOp<T>)
-ROCIT_REGISTER(float);
-ROCIT_REGISTER(tensorflow::bfloat16);
-#undef ROCIT_REGISTER
+ROCIT_REGISTER("RocitTreeAttention", TreeAttentionOp, .HostMemory("subtree_end").HostMemory("query_start"));
+ROCIT_REGISTER("RocitTreeAttentionGrad", TreeAttentionGradOp, .HostMemory("subtree_end").HostMemory("query_start"));
 
 }  // namespace
 }  // namespace rocit

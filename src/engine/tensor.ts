@@ -80,6 +80,14 @@ export function none(dtype: DType): Tensor {
   return made;
 }
 
+/**
+ * Floats that the host makes for one call of a kernel, as their bits. TensorFlow's binding leaves int32 tensors alone in
+ * the host's memory: a float tensor would be copied to the GPU and back, each time waiting for all work before it.
+ */
+export function floatBits(values: Float32Array, shape: readonly number[]): Tensor {
+  return tensor(new Int32Array(values.buffer, values.byteOffset, values.length), shape);
+}
+
 /** A copy of the values on the host; bfloat16 comes back as float32. */
 export function read(t: Tensor): HostArray {
   if (t.dtype === 'bfloat16') return readAs(t, 'float32');

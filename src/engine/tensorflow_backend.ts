@@ -10,7 +10,8 @@ import type { Attribute, Attributes, Backend, DType, HostArray, Output } from '.
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 const BINDING = '@tensorflow/tfjs-node-gpu/lib/napi-v8/tfjs_binding.node';
-const KERNELS = join(ROOT, 'build', 'rocit_kernels.node');
+/** Our operations; tests name another build of them. */
+const KERNELS = process.env.ROCIT_KERNELS_FILE ?? join(ROOT, 'build', 'rocit_kernels.node');
 const QUIET = join(ROOT, 'build', 'quiet_stderr.node');
 /** What TensorFlow says at every load before its log level counts. */
 const NOTICES = [/^WARNING: All log messages before absl/, /^I\d{4} /, /^To enable the following instructions/, /^$/];
@@ -46,7 +47,8 @@ interface Binding {
 }
 
 interface Addon {
-  ops: string[];
+  /** Our operations that have a kernel for each type of device. */
+  kernels: Record<Backend['device'], string[]>;
 }
 
 interface QuietStderr {
@@ -70,16 +72,16 @@ export function createTensorflowBackend(useKernels: boolean): Backend {
   const load = createRequire(import.meta.url);
   const { binding, addon } = withoutNotices(load, () => ({
     binding: load(BINDING) as Binding,
-    addon: useKernels && existsSync(KERNELS) ? (load(KERNELS) as Addon) : { ops: [] },
+    addon: useKernels && existsSync(KERNELS) ? (load(KERNELS) as Addon) : { kernels: { cpu: [], gpu: [] } },
   }));
   const device = binding.isUsingGpuDevice() ? 'gpu' : 'cpu';
   return {
     name: 'tensorflow',
     device,
     version: binding.TF_Version,
-    kernelsBuild: addon.ops.length > 0 ? sha256(readFileSync(KERNELS)).slice(0, 16) : null,
-    // Our operations have no CUDA code; on a GPU everything runs as its composition.
-    kernels: new Set(device === 'cpu' ? addon.ops : []),
+    kernelsBuild: addon.kernels[device].length > 0 ? sha256(readFileSync(KERNELS)).slice(0, 16) : null,
+    // What has no kernel for the device runs as its composition there.
+    kernels: new Set(addon.kernels[device]),
     // The binding shares the array's memory with the tensor, so it gets a copy of its own.
     create: (values, shape, dtype) => binding.createTensor(shape, TF_DTYPE[dtype], values.slice()),
     read: (handle) => binding.tensorDataSync(handle).slice(),

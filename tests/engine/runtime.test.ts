@@ -1,6 +1,8 @@
 // Which engine runs, and switching the kernels off.
+import { createRequire } from 'node:module';
 import { expect, it, vi } from 'vitest';
 import { hasKernel, startEngine, withoutKernels } from '../../src/engine/runtime.ts';
+import { inRepository } from '../support/paths.ts';
 
 it('TensorFlow runs with all kernels, and says what it is', async () => {
   const engine = await startEngine();
@@ -22,6 +24,13 @@ it('TensorFlow runs with all kernels, and says what it is', async () => {
   ]);
   expect(engine.threads).toBeGreaterThanOrEqual(1);
   expect(await startEngine()).toEqual(engine);
+});
+
+it('the addon tells the operations that have a kernel on each device; all or none have one on the GPU', async () => {
+  const { kernels, device } = await startEngine();
+  const addon: unknown = createRequire(import.meta.url)(inRepository('build/rocit_kernels.node'));
+  expect(addon).toMatchObject({ kernels: { [device]: kernels } });
+  expect([[], kernels]).toContainEqual((addon as { kernels: { gpu: string[] } }).kernels.gpu);
 });
 
 it('withoutKernels holds inside, also after awaits and errors', async () => {

@@ -3,7 +3,7 @@
 // a step that went wrong is undone by forgetting its results.
 import * as p from '../primitives.ts';
 import { hasKernel } from '../runtime.ts';
-import { readFloats, runMany, scope, type Tensor, tensor } from '../tensor.ts';
+import { floatBits, readFloats, runMany, scope, type Tensor } from '../tensor.ts';
 import { check, checkShapes } from './check.ts';
 
 export interface AdamwArguments {
@@ -65,7 +65,7 @@ function kernel(args: AdamwArguments): AdamwResult {
   const N = params.length;
   const corrections = betas.map((beta) => 1 - beta ** step);
   const hyper = [learning_rate, ...betas, eps, weight_decay, max_grad_norm, grad_scale, ...corrections];
-  const inputs = [...params, ...args.grads, ...args.m, ...args.v, tensor(Float32Array.from(hyper), [9])];
+  const inputs = [...params, ...args.grads, ...args.m, ...args.v, floatBits(Float32Array.from(hyper), [9])];
   const outputs = runMany('RocitAdamw', { N }, inputs, 3 * N + 1);
   const [grad_norm = 0, bad = -1] = readFloats(outputs[3 * N] as Tensor);
   return {

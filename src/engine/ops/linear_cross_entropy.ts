@@ -5,7 +5,7 @@ import { needsGradient, record } from '../autograd.ts';
 import { BYTES } from '../backend.ts';
 import * as p from '../primitives.ts';
 import { hasKernel } from '../runtime.ts';
-import { runMany, scope, type Tensor, tensor } from '../tensor.ts';
+import { floatBits, runMany, scope, type Tensor, tensor } from '../tensor.ts';
 import { check, checkFloat, checkShapes } from './check.ts';
 
 /** Float32 logits of one chunk, in elements: 64 MB. */
@@ -84,7 +84,7 @@ interface Result {
 function kernel(args: LinearCrossEntropyArguments, wanted: boolean): Result {
   const { x, weight, edge_rows, edge_targets, edge_weights } = args;
   const E = edge_rows.length;
-  const edges = [tensor(edge_rows, [E]), tensor(edge_targets, [E]), tensor(edge_weights, [E])];
+  const edges = [tensor(edge_rows, [E]), tensor(edge_targets, [E]), floatBits(edge_weights, [E])];
   const attributes = { T: { type: x.dtype }, wants_dx: wanted };
   const [loss, edge_losses, dx] = runMany('RocitLinearCrossEntropy', attributes, [x, weight, ...edges], 3) as [
     Tensor,

@@ -5,7 +5,7 @@
 import { needsGradient, record } from '../autograd.ts';
 import * as p from '../primitives.ts';
 import { hasKernel } from '../runtime.ts';
-import { none, runMany, scope, type Tensor, tensor } from '../tensor.ts';
+import { floatBits, none, runMany, scope, type Tensor, tensor } from '../tensor.ts';
 import { check, checkFloat, checkShapes } from './check.ts';
 
 /** What RocitLoraLinear takes at once. */
@@ -157,7 +157,7 @@ function settings(projections: readonly Projection[]): Tensor[] {
   const values = projections.flatMap(({ lora }) => [lora?.scaling ?? 0, lora?.dropout ?? 0]);
   const seeds = projections.map(({ lora }) => lora?.seed ?? 0);
   return [
-    tensor(Float32Array.from(values), [P, 2]),
+    floatBits(Float32Array.from(values), [P, 2]),
     tensor(
       Int32Array.from(seeds, (seed) => seed | 0),
       [P],

@@ -4,7 +4,7 @@
 import { needsGradient, record } from '../autograd.ts';
 import * as p from '../primitives.ts';
 import { hasKernel } from '../runtime.ts';
-import { run, scope, type Tensor, tensor } from '../tensor.ts';
+import { floatBits, run, scope, type Tensor, tensor } from '../tensor.ts';
 import { check, checkFloat, checkShapes } from './check.ts';
 
 export interface RopeArguments {
@@ -45,7 +45,7 @@ function kernel(
   { head_dim, position_ids, inv_freq, interleaved }: RopeArguments,
   direction: 1 | -1,
 ): Tensor {
-  const inputs = [x, tensor(position_ids, [position_ids.length]), tensor(inv_freq, [inv_freq.length])];
+  const inputs = [x, tensor(position_ids, [position_ids.length]), floatBits(inv_freq, [inv_freq.length])];
   return run('RocitRope', { T: { type: x.dtype }, head_dim, interleaved, direction }, inputs);
 }
 

@@ -15,6 +15,7 @@ import { treeAttention } from '../../../src/engine/ops/tree_attention.ts';
 import { startEngine, withoutKernels } from '../../../src/engine/runtime.ts';
 import {
   type DType,
+  floatBits,
   liveTensors,
   readFloats,
   runMany,
@@ -223,7 +224,8 @@ describe('doors of the kernels', () => {
   const T = { type: 'float32' } as const;
   const readAttributes = { source_type: T, T, shape: { shape: [1] }, check_finite: true };
   const bytes = (text: string) => tensor(new TextEncoder().encode(text), [text.length]);
-  const hyper = (...values: number[]) => tensor(Float32Array.from(values), [values.length]);
+  const hyper = (...values: number[]) => floatBits(Float32Array.from(values), [values.length]);
+  const frequencies = (...shape: number[]) => floatBits(new Float32Array(shape.reduce((a, b) => a * b, 1)), shape);
   const good = [0.1, 0.9, 0.999, 1e-8, 0, 1, 1, 0.1, 0.001];
   const four = (t: () => Tensor) => [t(), t(), t(), t()];
   const normed = { T, eps: { float: 1e-5 } };
@@ -284,12 +286,19 @@ describe('doors of the kernels', () => {
       4,
       /grads\[0\]/,
     ],
-    ['x of rank 3', 'RocitRope', turned(), () => [zeros([2, 4, 1]), at(0, 1), zeros([2])], 1, /rank 2/],
-    ['positions of other rows', 'RocitRope', turned(), () => [zeros([2, 8]), at(0), zeros([2])], 1, /position_ids/],
-    ['heads that do not fit', 'RocitRope', turned(), () => [zeros([2, 6]), at(0, 1), zeros([2])], 1, /head_dim 4.*6/],
-    ['too many frequencies', 'RocitRope', turned(), () => [zeros([2, 8]), at(0, 1), zeros([3])], 1, /6/],
-    ['frequencies of rank 2', 'RocitRope', turned(), () => [zeros([2, 8]), at(0, 1), zeros([2, 1])], 1, /inv_freq/],
-    ['another direction', 'RocitRope', turned(2), () => [zeros([2, 8]), at(0, 1), zeros([2])], 1, /direction.*2/],
+    ['x of rank 3', 'RocitRope', turned(), () => [zeros([2, 4, 1]), at(0, 1), frequencies(2)], 1, /rank 2/],
+    ['positions of other rows', 'RocitRope', turned(), () => [zeros([2, 8]), at(0), frequencies(2)], 1, /position_ids/],
+    [
+      'heads that do not fit',
+      'RocitRope',
+      turned(),
+      () => [zeros([2, 6]), at(0, 1), frequencies(2)],
+      1,
+      /head_dim 4.*6/,
+    ],
+    ['too many frequencies', 'RocitRope', turned(), () => [zeros([2, 8]), at(0, 1), frequencies(3)], 1, /6/],
+    ['frequencies of rank 2', 'RocitRope', turned(), () => [zeros([2, 8]), at(0, 1), frequencies(2, 1)], 1, /inv_freq/],
+    ['another direction', 'RocitRope', turned(2), () => [zeros([2, 8]), at(0, 1), frequencies(2)], 1, /direction.*2/],
     ['gate of rank 1', 'RocitSwiglu', { T }, () => [zeros([4]), zeros([4])], 1, /rank 2/],
     ['up of another shape', 'RocitSwiglu', { T }, () => [zeros([2, 3]), zeros([3, 2])], 1, /up/],
     ['gate of another shape', 'RocitSwigluGrad', { T }, () => [zeros([2, 3]), zeros([2, 2]), zeros([2, 3])], 2, /gate/],

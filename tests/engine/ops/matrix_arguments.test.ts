@@ -8,6 +8,7 @@ import { startEngine } from '../../../src/engine/runtime.ts';
 import {
   type DType,
   discard,
+  floatBits,
   liveTensors,
   readFloats,
   runMany,
@@ -29,7 +30,7 @@ describe('doors of the kernels with matrix products', () => {
   const T = { type: 'float32' } as const;
   const one = { T, P: 1 };
   const oneBack = { ...one, wants_dx: true };
-  const settings = (scaling: number, dropout: number) => tensor(Float32Array.of(scaling, dropout), [1, 2]);
+  const settings = (scaling: number, dropout: number) => floatBits(Float32Array.of(scaling, dropout), [1, 2]);
   const parts = () => ({
     x: zeros([2, 4]),
     weight: zeros([3, 4]),
@@ -44,7 +45,7 @@ describe('doors of the kernels with matrix products', () => {
   const head = { T, wants_dx: true };
   const edged = (changes: Partial<Record<'weight' | 'rows' | 'targets' | 'weights', Tensor>>) => {
     const [rows, targets] = [tensor(ints(0, 1), [2]), tensor(ints(4, 0), [2])];
-    const edges = { weight: zeros([5, 3]), rows, targets, weights: zeros([2]), ...changes };
+    const edges = { weight: zeros([5, 3]), rows, targets, weights: floatBits(Float32Array.of(0, 0), [2]), ...changes };
     return [zeros([2, 3]), edges.weight, edges.rows, edges.targets, edges.weights];
   };
   type Parts = Partial<Record<keyof ReturnType<typeof parts>, Tensor>>;
@@ -66,14 +67,28 @@ describe('doors of the kernels with matrix products', () => {
     ['an A without a B', 'RocitLoraLinear', one, () => adapted({ b: zeros([0]) }), 2, /b\[0\]/],
     ['a dropout of 1', 'RocitLoraLinear', one, () => adapted({ settings: settings(1, 1) }), 2, /dropout.*got 1/],
     ['a NaN as dropout', 'RocitLoraLinear', one, () => adapted({ settings: settings(1, Number.NaN) }), 2, /dropout/],
-    ['short settings', 'RocitLoraLinear', one, () => adapted({ settings: zeros([2]) }), 2, /settings/],
+    [
+      'short settings',
+      'RocitLoraLinear',
+      one,
+      () => adapted({ settings: floatBits(Float32Array.of(1, 0), [2]) }),
+      2,
+      /settings/,
+    ],
     ['two seeds', 'RocitLoraLinear', one, () => adapted({ seeds: tensor(ints(1, 2), [2]) }), 2, /seeds/],
     ['z of other rows', 'RocitLoraLinearGrad', oneBack, () => adaptedBack({ z: zeros([1, 2]) }), 3, /z of shape/],
     ['dy of another width', 'RocitLoraLinearGrad', oneBack, () => adaptedBack({ dy: zeros([2, 4]) }), 3, /dy\[0\]/],
     ['a head of another width', 'RocitLinearCrossEntropy', head, () => edged({ weight: zeros([5, 4]) }), 3, /weight/],
     ['rows of rank 2', 'RocitLinearCrossEntropy', head, () => edged({ rows: tensor(ints(0), [1, 1]) }), 3, /rank 1/],
     ['one target', 'RocitLinearCrossEntropy', head, () => edged({ targets: tensor(ints(0), [1]) }), 3, /targets/],
-    ['one weight', 'RocitLinearCrossEntropy', head, () => edged({ weights: zeros([1]) }), 3, /weights/],
+    [
+      'one weight',
+      'RocitLinearCrossEntropy',
+      head,
+      () => edged({ weights: floatBits(Float32Array.of(0), [1]) }),
+      3,
+      /weights/,
+    ],
     ['a row too far', 'RocitLinearCrossEntropy', head, () => edged({ rows: tensor(ints(0, 2), [2]) }), 3, /got 2 at/],
     [
       'a target too far',
@@ -148,7 +163,7 @@ describe('random arguments', () => {
             Array.from({ length: count }, (_, p) => ({ ...projection(), lora: p % 3 === 2 ? null : lora() })),
           ),
         );
-        const settings = () => [fill([1, 2], [1, dropout], 'float32'), tensor(ints(N), [1])];
+        const settings = () => [floatBits(Float32Array.of(1, dropout), [1, 2]), tensor(ints(N), [1])];
         const { weight, bias } = projection();
         const { A, B } = lora();
         const x = fill([N, width], pattern, type);
