@@ -1,7 +1,7 @@
 // Cutting a prefix tree into packs: against the best of all partitions, and where the cut belongs.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { depthFirst, numRows, sharedRows, treePacks } from '../../src/data/prefix_tree.ts';
+import { type Branch, depthFirst, numRows, prefixTree, sharedRows, treePacks } from '../../src/data/prefix_tree.ts';
 import type { TokenizedSample } from '../../src/data/sample.ts';
 
 function sampleOf(rows: readonly number[], index: number): TokenizedSample {
@@ -161,6 +161,31 @@ describe('treePacks', () => {
           expect(ids(samples.toReversed())).toEqual(ids(samples));
         },
       ),
+    );
+  });
+});
+
+describe('prefixTree', () => {
+  const rowsBelow = ({ begin, end, children }: Branch): number =>
+    children.reduce((sum, child) => sum + rowsBelow(child), end - begin);
+
+  it('has a branch for every stretch, each row once, and every sample ends in a leaf', () => {
+    fc.assert(
+      fc.property(fc.array(anyRows(10), { minLength: 1, maxLength: 20 }), (rows) => {
+        const samples = rows.map(sampleOf);
+        const check = (branch: Branch) => {
+          const lengths = branch.samples.map((i) => numRows(samples[i] as TokenizedSample));
+          if (branch.children.length === 0) expect(lengths).toEqual(lengths.map(() => branch.end));
+          else expect(branch.children.flatMap((child) => child.samples)).toEqual(branch.samples);
+          for (const child of branch.children) {
+            expect(child.begin).toBe(branch.end);
+            check(child);
+          }
+        };
+        const tree = prefixTree(samples);
+        check(tree);
+        expect(rowsBelow(tree)).toBe(treeRows(samples));
+      }),
     );
   });
 });

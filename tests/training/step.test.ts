@@ -81,6 +81,21 @@ describe('trainStep', () => {
     expect(result.loss).toBeCloseTo(expected, 5);
   });
 
+  it('weighs the targets of each sample as it says, and still counts them', async () => {
+    const samples = madeUpSamples(3).map((sample, i) => ({ ...sample, weight: 1 / (1 + i) }));
+    const model = adaptedModel(folder);
+    let [sum, weights, targets] = [0, 0, 0];
+    for (const sample of samples) {
+      const [pack] = packsOf([sample], 'none') as [TreeBatch];
+      sum += (await meanByHand(model, pack)) * pack.edge_rows.length * sample.weight;
+      weights += pack.edge_rows.length * sample.weight;
+      targets += pack.edge_rows.length;
+    }
+    const { loss, num_targets } = await trainStep(packsOf(samples, 'tree'), stepArguments(model));
+    expect(num_targets).toBe(targets);
+    expect(loss).toBeCloseTo(sum / weights, 5);
+  });
+
   it('gives the same step from one pack of four samples as from four packs of one', async () => {
     const samples = madeUpSamples(4);
     expect([packsOf(samples, 'sequence').length, packsOf(samples, 'none').length]).toEqual([1, 4]);
