@@ -245,6 +245,17 @@ bool IsAligned16(const void* pointer, int64_t stride) {
   return reinterpret_cast<uintptr_t>(pointer) % 16 == 0 && stride * static_cast<int64_t>(sizeof(T)) % 16 == 0;
 }
 
+// 2^x to 2 units in the last place, in one instruction; results that would be subnormal are 0.
+__device__ __forceinline__ float FastExp2(float x) {
+#if ROCIT_CUDA_EMULATION
+  return x < -126.0f ? 0.0f : exp2f(x);
+#else
+  float power;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x));
+  return power;
+#endif
+}
+
 // Sums. The order is fixed, and every lane or thread has the result.
 
 __device__ __forceinline__ float WarpSum(float value) {
