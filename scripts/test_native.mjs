@@ -1,11 +1,11 @@
 // npm run test:native: needs a compiler only. Builds the stand-alone kernel tests twice (as shipped; with address and
-// undefined sanitizers) and runs them, those of the CUDA kernels in the emulator; then compiles the CUDA side for GPUs.
-// npm run kernels:test (--quick) leaves out the sanitizers and what comes after them. Every program prints
-// `<name>: N passed, N failed, N skipped`.
+// undefined sanitizers) and runs them, those of the CUDA kernels in the emulator, there once more with the thread
+// sanitizer; then compiles the CUDA side for GPUs. npm run kernels:test (--quick) leaves out the sanitizers and what comes
+// after them. Every program prints `<name>: N passed, N failed, N skipped`.
 import { spawnSync } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { compilerProblem } from './bootstrap/machine.mjs';
+import { compiler, compilerProblem } from './bootstrap/machine.mjs';
 import { buildKernels, cmakeProblem } from './bootstrap/native.mjs';
 import { build, root, SetupError, say } from './bootstrap/steps.mjs';
 import { runAsProgram } from './bootstrap.mjs';
@@ -30,12 +30,36 @@ function runProgram(path) {
 }
 
 /** Builds and runs the tests in one mode, adding to `counts`. */
-async function runMode(folder, settings, counts) {
-  await buildKernels(folder, { ROCIT_EMULATE_CUDA: 'ON', ...settings }, ['rocit_tests']);
+async function runMode(folder, settings, counts, target = 'rocit_tests') {
+  await buildKernels(folder, { ROCIT_EMULATE_CUDA: 'ON', ...settings }, [target]);
   for (const name of readdirSync(folder).filter((entry) => entry.endsWith('_test'))) {
     const one = runProgram(join(folder, name));
     for (const key of Object.keys(counts)) counts[key] += one[key];
   }
+}
+
+/** Null where a program with the thread sanitizer runs: it needs its library, and memory laid out as it knows it. */
+function threadSanitizerProblem() {
+  const probe = join(build, 'thread_sanitizer');
+  mkdirSync(build, { recursive: true });
+  writeFileSync(`${probe}.cc`, 'int main() { return 0; }\n');
+  for (const [program, ...args] of [[compiler(), '-fsanitize=thread', `${probe}.cc`, '-o', probe], [probe]]) {
+    const { status, stderr } = spawnSync(program, args, { encoding: 'utf8' });
+    if (status !== 0) return (stderr ?? '').trim().split('\n')[0] || `exit code ${status}`;
+  }
+  return null;
+}
+
+/** Races between CUDA threads: the emulator shows each of them to the thread sanitizer. */
+async function findRaces(counts) {
+  const problem = threadSanitizerProblem();
+  if (problem !== null) {
+    counts.skipped += 1;
+    process.stdout.write(`skipped races of CUDA threads: no thread sanitizer here: ${problem}\n`);
+    return;
+  }
+  say('CUDA kernels with the thread sanitizer …');
+  await runMode(join(build, 'kernels_races'), { ROCIT_FIND_RACES: 'ON' }, counts, 'rocit_cuda_tests');
 }
 
 removeReport(part);
@@ -48,6 +72,7 @@ await runAsProgram(async () => {
   if (!process.argv.includes('--quick')) {
     say('the same with address and undefined sanitizers …');
     await runMode(join(build, 'kernels_sanitize'), { ROCIT_SANITIZE: 'ON' }, counts);
+    await findRaces(counts);
     await compileCuda(counts);
     await compileDoors(counts);
   }

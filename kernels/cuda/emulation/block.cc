@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "fiber.h"
+#include "races.h"
 
 namespace rocit {
 namespace emulation {
@@ -37,6 +38,8 @@ struct Warp {
   uint32_t there = 0, ready = 0, at_barrier = 0, meeting = 0, done = 0;
   uint32_t masks[kWarpSize] = {};
   void* given[kWarpSize] = {};
+  char syncs[2] = {};  // names of the memory orders of __syncwarp, in turn
+  unsigned num_syncs = 0;
 };
 
 struct Block {
@@ -45,6 +48,8 @@ struct Block {
   std::vector<std::unique_ptr<Thread>> threads;  // kept for the next grid
   std::vector<Warp> warps;
   char* shared = nullptr;
+  char starts = 0, ends = 0, syncs[2] = {};  // names of memory orders; those of barriers in turn
+  unsigned num_syncs = 0;
 };
 
 Block block;
@@ -128,7 +133,9 @@ void LeaveCopies() {
 void RunThread() {
   EnterFiber();
   for (;;) {
+    Acquire(&block.starts);
     block.grid->body(block.grid->context);
+    Release(&block.ends);
     current->place = {"return", "kernel", 0};
     LeaveCopies();
     WarpOf(current)->done |= BitOf(current);
@@ -165,7 +172,9 @@ void RunBlock(const Grid& grid, uint64_t number) {
   const unsigned last = static_cast<unsigned>(block.warps.size()) - 1;
   Thread* first = PickThread(order == Order::kReverse ? last : 0);
   GoOn(first);
+  Release(&block.starts);
   SwitchFiber(&host, &first->fiber);
+  Acquire(&block.ends);
 }
 
 bool IsRunnable(const Grid& grid) {
@@ -205,17 +214,32 @@ void SyncThreads(const Place& place) {
   Warp* own = WarpOf(current);
   own->at_barrier |= BitOf(current);
   block.num_at_barrier += 1;
-  if (block.num_at_barrier < block.num_threads) return Yield();
+  void* sync = &block.syncs[block.num_syncs % 2];
+  Release(sync);
+  if (block.num_at_barrier < block.num_threads) {
+    Yield();
+    return Acquire(sync);
+  }
   for (const auto& thread : block.threads) {
     if (thread->number >= block.num_threads) break;
     if (!IsSame(thread->place, place)) Die(place, "threads meet from different places");
   }
   block.num_at_barrier = 0;
+  block.num_syncs += 1;
   for (Warp& warp : block.warps) {
     warp.ready |= warp.at_barrier;
     warp.at_barrier = 0;
   }
   own->ready &= ~BitOf(current);
+  Acquire(sync);
+}
+
+void SyncWarp(const Place& place, uint32_t mask) {
+  Warp* warp = WarpOf(current);
+  void* sync = &warp->syncs[warp->num_syncs % 2];
+  Release(sync);
+  MeetWarp(place, mask, nullptr, [](void* const*, uint32_t) { WarpOf(current)->num_syncs += 1; });
+  Acquire(sync);
 }
 
 void MeetWarp(const Place& place, uint32_t mask, void* given, void (*complete)(void* const* lanes, uint32_t mask)) {
@@ -251,6 +275,7 @@ void Die(const Place& place, const char* problem) {
 void CopyLater(void* shared, const void* global, bool is_valid, const Place& place) {
   if (reinterpret_cast<uintptr_t>(shared) % 16 != 0) Die(place, "the target is not on a multiple of 16 bytes");
   if (is_valid && reinterpret_cast<uintptr_t>(global) % 16 != 0) Die(place, "the source is not on a multiple of 16 bytes");
+  Writes16(shared);
   std::memset(shared, 0xff, 16);
   current->open_group.push_back({shared, global, is_valid});
 }
@@ -266,6 +291,8 @@ void WaitForCopies(int groups_in_flight) {
   const size_t finished = groups.size() > left ? groups.size() - left : 0;
   for (size_t i = 0; i < finished; ++i) {
     for (const Copy& copy : groups[i]) {
+      Writes16(copy.to);
+      if (copy.is_valid) Reads16(copy.from);
       if (copy.is_valid) std::memcpy(copy.to, copy.from, 16);
       else std::memset(copy.to, 0, 16);
     }

@@ -48,6 +48,7 @@ int RunGrid(const Grid& grid);
 unsigned Lane();
 void* DynamicSharedBytes();
 void SyncThreads(const Place& place);
+void SyncWarp(const Place& place, uint32_t mask);
 
 // Waits until all lanes of `mask` are here, from the same place; then one of them calls complete(lanes, mask), where
 // lanes[i] is what lane i gave: its own memory, read and written by `complete`.

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "block.h"
+#include "races.h"
 
 #define __global__
 #define __device__
@@ -109,29 +110,29 @@ inline T min(T a, T b) { return b < a ? b : a; }
 template <class T>
 inline T max(T a, T b) { return a < b ? b : a; }
 
+template <class T, class Next>
+inline T RocitAtomically(T* to, const Next& next) {
+  T before, after;
+  __atomic_load(to, &before, __ATOMIC_RELAXED);
+  do after = next(before);
+  while (!__atomic_compare_exchange(to, &before, &after, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+  return before;
+}
 template <class T>
 inline T atomicAdd(T* to, T value) {
-  const T before = *to;
-  *to = before + value;
-  return before;
+  return RocitAtomically(to, [=](T before) { return before + value; });
 }
 template <class T>
 inline T atomicMax(T* to, T value) {
-  const T before = *to;
-  *to = before < value ? value : before;
-  return before;
+  return RocitAtomically(to, [=](T before) { return before < value ? value : before; });
 }
 template <class T>
 inline T atomicMin(T* to, T value) {
-  const T before = *to;
-  *to = value < before ? value : before;
-  return before;
+  return RocitAtomically(to, [=](T before) { return value < before ? value : before; });
 }
 template <class T>
 inline T atomicCAS(T* to, T expected, T value) {
-  const T before = *to;
-  if (before == expected) *to = value;
-  return before;
+  return RocitAtomically(to, [=](T before) { return before == expected ? value : before; });
 }
 inline void __threadfence() {}
 
@@ -142,7 +143,7 @@ inline void __threadfence() {}
 inline void __syncthreads(ROCIT_HERE) { rocit::emulation::SyncThreads({"__syncthreads", file, line}); }
 
 inline void __syncwarp(unsigned mask = 0xffffffffu, ROCIT_HERE) {
-  rocit::emulation::MeetWarp({"__syncwarp", file, line}, mask, nullptr, [](void* const*, uint32_t) {});
+  rocit::emulation::SyncWarp({"__syncwarp", file, line}, mask);
 }
 
 namespace rocit {
@@ -153,7 +154,7 @@ struct ShuffleLane {
   unsigned source;
 };
 
-inline void CompleteShuffle(void* const* lanes, uint32_t mask) {
+ROCIT_UNSEEN inline void CompleteShuffle(void* const* lanes, uint32_t mask) {
   uint64_t values[32] = {};
   for (unsigned i = 0; i < 32; ++i) {
     if (mask >> i & 1) values[i] = static_cast<ShuffleLane*>(lanes[i])->value;
@@ -181,17 +182,19 @@ struct VoteLane {
   uint32_t votes;
 };
 
+ROCIT_UNSEEN inline void CompleteVote(void* const* lanes, uint32_t mask) {
+  uint32_t votes = 0;
+  for (unsigned i = 0; i < 32; ++i) {
+    if (mask >> i & 1) votes |= static_cast<uint32_t>(static_cast<VoteLane*>(lanes[i])->holds) << i;
+  }
+  for (unsigned i = 0; i < 32; ++i) {
+    if (mask >> i & 1) static_cast<VoteLane*>(lanes[i])->votes = votes;
+  }
+}
+
 inline uint32_t Vote(const Place& place, unsigned mask, bool holds) {
   VoteLane own = {holds, 0};
-  MeetWarp(place, mask, &own, [](void* const* lanes, uint32_t all) {
-    uint32_t votes = 0;
-    for (unsigned i = 0; i < 32; ++i) {
-      if (all >> i & 1) votes |= static_cast<uint32_t>(static_cast<VoteLane*>(lanes[i])->holds) << i;
-    }
-    for (unsigned i = 0; i < 32; ++i) {
-      if (all >> i & 1) static_cast<VoteLane*>(lanes[i])->votes = votes;
-    }
-  });
+  MeetWarp(place, mask, &own, &CompleteVote);
   return own.votes;
 }
 

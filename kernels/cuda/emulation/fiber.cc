@@ -1,4 +1,4 @@
-// Switching stacks: sixteen instructions on x86-64, ucontext elsewhere. The address sanitizer is told of every switch.
+// Switching stacks: sixteen instructions on x86-64, ucontext elsewhere. The sanitizers are told of every switch.
 #include "fiber.h"
 
 #include <sys/mman.h>
@@ -10,6 +10,14 @@
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/common_interface_defs.h>
+#endif
+
+#if ROCIT_FIND_RACES
+extern "C" {
+void* __tsan_get_current_fiber();
+void* __tsan_create_fiber(unsigned flags);
+void __tsan_switch_to_fiber(void* fiber, unsigned flags);
+}
 #endif
 
 namespace rocit {
@@ -106,6 +114,12 @@ void SwitchFiber(Fiber* from, Fiber* to) {
   previous = from;
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_start_switch_fiber(&from->fake_stack, to->bottom, to->size);
+#endif
+#if ROCIT_FIND_RACES
+  const unsigned orders_nothing = 1;
+  if (from->thread == nullptr) from->thread = __tsan_get_current_fiber();
+  if (to->thread == nullptr) to->thread = __tsan_create_fiber(0);
+  __tsan_switch_to_fiber(to->thread, orders_nothing);
 #endif
   Switch(from, to);
 #if defined(__SANITIZE_ADDRESS__)

@@ -12,6 +12,7 @@ struct Fiber {
   void* bottom = nullptr;  // of the stack
   size_t size = 0;
   void* fake_stack = nullptr;  // the address sanitizer's
+  void* thread = nullptr;      // the thread sanitizer's
 };
 
 // A fiber that will call `entry`, which never returns. Its stack is never given back.

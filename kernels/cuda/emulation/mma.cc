@@ -1,6 +1,8 @@
 // Tensor core products and matrix loads as exchanges between the lanes of a warp; layouts in ../mma.h.
 #include "mma.h"
 
+#include "races.h"
+
 namespace rocit {
 namespace emulation {
 namespace {
@@ -71,6 +73,7 @@ void MeetForProduct(const Place& place, float* d, const uint32_t* a, const uint3
 
 void MeetForMatrices(const Place& place, uint32_t* r, int count, const void* row, bool is_transposed) {
   MatrixLane own = {r, row, count, is_transposed, place};
+  if (static_cast<int>(Lane()) < 8 * count) Reads16(row);
   MeetWarp(place, 0xffffffffu, &own, &CompleteMatrices);
 }
 
