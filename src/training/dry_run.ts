@@ -31,7 +31,7 @@ export async function dryRun(config: Config, onPrepare: (progress: PrepareProgre
   const { model, data, plan } = await setUp(config, onPrepare);
   const quality = packingQuality(stepsOf(plan), config.packing);
   const heldOut = packingQuality(evaluationWindows(data.eval), config.packing);
-  const memory = estimateMemory(model, Math.max(quality.largest, heldOut.largest), config.training.recompute);
+  const memory = estimateMemory(model, quality.largest, config.training.recompute);
   const rate = await measure(config, model, data.train);
   const evaluations = 2 + Math.floor((plan.totalSteps - 1) / config.training.eval_steps);
   return {
