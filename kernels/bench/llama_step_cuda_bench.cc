@@ -73,10 +73,12 @@ Result Bench(const llama::Shape& shape, const bench::Pack& pack, bool recomputes
 
   machine.StartTiming();
   run();
-  auto shares = machine.StopTiming();
+  const auto timed = machine.StopTiming();
+  std::vector<std::pair<std::string, llama::Device::Share>> shares(timed.begin(), timed.end());
   llama::Device::Share all;
   for (const auto& [op, share] : shares) all = {all.calls + share.calls, all.milliseconds + share.milliseconds};
-  shares["sum of all"] = all;
+  shares.emplace_back("sum of all", all);
+  std::sort(shares.begin(), shares.end(), [](const auto& a, const auto& b) { return a.second.milliseconds > b.second.milliseconds; });
   for (const auto& [op, share] : shares) {
     std::printf("share\t%s\t%d\t%.3f\t%.1f\t%s\n", op.c_str(), share.calls, share.milliseconds,
                 100 * share.milliseconds / all.milliseconds, name.c_str());

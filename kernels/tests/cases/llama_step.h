@@ -23,13 +23,14 @@ inline std::vector<LlamaCase> LlamaCases() {
 
 struct LlamaResults {
   std::vector<float> losses, norms;
-  std::vector<std::vector<float>> gradients, adapters;  // of the first step; after the last one
+  std::vector<std::vector<float>> gradients, updates;  // of the first step; of all steps
   int64_t peak = 0;
 };
 
 inline LlamaResults RunSteps(llama::Machine* machine, const LlamaCase& c, RocitDtype dtype, bool recomputes) {
   LlamaResults results;
   llama::Step step(machine, c.shape, dtype, c.pack);
+  const std::vector<std::vector<float>> start = step.Adapters();
   machine->ForgetPeak();
   for (int number = 1; number <= 2; ++number) {
     step.ForwardBackward(recomputes);
@@ -38,7 +39,10 @@ inline LlamaResults RunSteps(llama::Machine* machine, const LlamaCase& c, RocitD
     results.norms.push_back(step.Stats()[0]);
     if (number == 1) results.gradients = step.Gradients();
   }
-  results.adapters = step.Adapters();
+  results.updates = step.Adapters();
+  for (size_t i = 0; i < start.size(); ++i) {
+    for (size_t j = 0; j < start[i].size(); ++j) results.updates[i][j] -= start[i][j];
+  }
   results.peak = machine->peak();
   return results;
 }
