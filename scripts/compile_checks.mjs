@@ -1,7 +1,7 @@
 // What a machine without a GPU can still check of the CUDA side: nvcc compiles every .cu file for each architecture, and
 // g++ every door with its GPU half, warnings as errors. One file for one architecture is one test.
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { basename, join, relative } from 'node:path';
 import { compiler } from './bootstrap/machine.mjs';
@@ -55,7 +55,12 @@ function pathsIn(folder, ending) {
   return names.map((name) => join(folder, name));
 }
 
-/** Compiles the kernels and their tests for every architecture, adding to `counts`. */
+/** Whether host code calls the runtime itself: the emulator leaves those lines out. */
+function callsRuntime(path) {
+  return !path.endsWith('_emulated.cc') && /\bcuda[A-Z]/.test(readFileSync(path, 'utf8'));
+}
+
+/** Compiles the kernels and their tests for every architecture, and what calls the runtime, adding to `counts`. */
 export async function compileCuda(counts) {
   const { path, release, problem } = await obtainNvcc();
   if (path === null) return skip('compiling CUDA', problem, counts);
@@ -74,6 +79,13 @@ export async function compileCuda(counts) {
       ],
     })),
   );
+  const hosts = ['tests', 'bench'].flatMap((name) => pathsIn(join(kernels, name), '.cc'));
+  for (const file of hosts.filter(callsRuntime)) {
+    const object = join(objects, `${basename(file)}.o`);
+    const warnings = [...hostWarnings, '-Wno-psabi'].join(',');
+    const args = ['-c', file, '-o', object, ...includes, '-std=c++17', '-ccbin', compiler(), '-Xcompiler', warnings];
+    jobs.push({ name: relative(kernels, file), command: path, args });
+  }
   await runTimed(`CUDA with nvcc ${release}`, jobs, counts);
 }
 

@@ -1,9 +1,10 @@
 // npm run test:native: needs a compiler only. Builds the stand-alone kernel tests twice (as shipped; with address and
 // undefined sanitizers) and runs them, those of the CUDA kernels in the emulator, there once more with the thread
-// sanitizer; then compiles the CUDA side for GPUs. npm run kernels:test (--quick) leaves out the sanitizers and what comes
-// after them. Every program prints `<name>: N passed, N failed, N skipped`.
+// sanitizer; then compiles the CUDA side for GPUs and runs scripts/gpu_check.sh by the emulator. npm run kernels:test
+// (--quick) leaves out the sanitizers and what comes after them. Every program prints
+// `<name>: N passed, N failed, N skipped`.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { compiler, compilerProblem } from './bootstrap/machine.mjs';
 import { buildKernels, cmakeProblem } from './bootstrap/native.mjs';
@@ -62,6 +63,32 @@ async function findRaces(counts) {
   await runMode(join(build, 'kernels_races'), { ROCIT_FIND_RACES: 'ON' }, counts, 'rocit_cuda_tests');
 }
 
+/** scripts/gpu_check.sh by the emulator: builds without CMake, runs a test and the benches at tiny shapes; one test. */
+function emulateGpuCheck(counts) {
+  const results = join(build, 'gpu_check', 'emulated.json');
+  rmSync(results, { force: true });
+  const words = ['adamw', 'embedding', 'read_tensor', 'rms_norm', 'rope', 'swiglu'];
+  const options = [
+    '--emulate',
+    ...words.flatMap((word) => ['--only', `${word}_cuda_bench`]),
+    '--only',
+    'rms_norm',
+    '--json',
+    results,
+  ];
+  const { status } = spawnSync('bash', [join(root, 'scripts/gpu_check.sh'), ...options], {
+    stdio: ['ignore', 'inherit', 'inherit'],
+    env: { ...process.env, CXX: compiler() },
+  });
+  const { benches, tests } = status === 0 ? JSON.parse(readFileSync(results, 'utf8')) : { benches: [], tests: {} };
+  const timed = words.filter((word) => benches.some(({ op, ms }) => op === word && ms > 0));
+  const isRight = timed.length === words.length && tests.passed > 0 && tests.failed === 0;
+  counts[isRight ? 'passed' : 'failed'] += 1;
+  process.stdout.write(
+    `gpu_check.sh --emulate: ${isRight ? 'passed' : `expected times of ${words.join(', ')}, got ${timed.join(', ')}`}\n`,
+  );
+}
+
 removeReport(part);
 await runAsProgram(async () => {
   const problem = compilerProblem() ?? cmakeProblem();
@@ -75,6 +102,8 @@ await runAsProgram(async () => {
     await findRaces(counts);
     await compileCuda(counts);
     await compileDoors(counts);
+    say('scripts/gpu_check.sh by the emulator …');
+    emulateGpuCheck(counts);
   }
   writeReport(part, counts);
   process.stdout.write(`${summaryLine(counts)}\n`);
