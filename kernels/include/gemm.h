@@ -1,5 +1,6 @@
-// The matrix product of the CPU kernels: c = a b + beta c, row-major, either side transposed in memory. float32, or
-// bfloat16 with float32 sums. Every element is one sum over k in order: neither threads nor tiles change a bit.
+// The matrix product of the kernels: c = a b + beta c, row-major, either side transposed in memory. float32, or bfloat16
+// with float32 sums. On the CPU every element is one sum over k in order: neither threads nor tiles change a bit. On CUDA
+// it is cuBLASLt's, without TF32.
 #ifndef ROCIT_GEMM_H_
 #define ROCIT_GEMM_H_
 
@@ -22,6 +23,9 @@ typedef struct {
 } RocitGemmArgs;
 
 void rocit_gemm(const RocitGemmArgs* args, const RocitParallel* parallel);
+
+int64_t rocit_gemm_cuda_workspace(const RocitGemmArgs* args);
+RocitCudaStatus rocit_gemm_cuda(const RocitGemmArgs* args, const RocitCuda* cuda);
 
 #ifdef __cplusplus
 }

@@ -1,98 +1,22 @@
 // gemm against the float64 twin, on every vector path, with 1 to 4 threads; transposes, strides, beta, odd sizes.
-#include "gemm.h"
-
-#include "check.h"
-#include "reference/gemm.h"
+#include "cases/gemm.h"
 
 namespace {
 
-using check::Values;
-
-struct Case {
-  RocitDtype dtype, c_dtype;
-  int64_t m, n, k;
-  bool a_transposed, b_transposed;
-  float beta;
-  int64_t gap;  // elements between the rows of all three
-
-  std::string Name() const {
-    const auto type = [](RocitDtype d) { return d == ROCIT_FLOAT32 ? "float32" : "bfloat16"; };
-    return std::string("gemm ") + type(dtype) + " to " + type(c_dtype) + " " + std::to_string(m) + "x" +
-           std::to_string(n) + "x" + std::to_string(k) + (a_transposed ? " a^T" : "") + (b_transposed ? " b^T" : "") +
-           " beta " + std::to_string(beta) + " gap " + std::to_string(gap);
-  }
-};
-
-std::vector<Case> Cases() {
-  const int64_t shapes[][3] = {{1, 1, 1},  {5, 123, 77}, {14, 32, 16}, {15, 33, 17}, {29, 97, 64},
-                               {40, 16, 31}, {3, 5, 0},  {0, 4, 4},    {4, 0, 4},    {530, 70, 9}};
-  std::vector<Case> cases;
-  for (const auto& s : shapes) {
-    for (const bool a : {false, true}) {
-      for (const bool b : {false, true}) {
-        for (const int64_t gap : {0, 3}) {
-          cases.push_back({ROCIT_FLOAT32, ROCIT_FLOAT32, s[0], s[1], s[2], a, b, gap == 0 ? 0.0f : 1.0f, gap});
-          cases.push_back({ROCIT_BFLOAT16, ROCIT_FLOAT32, s[0], s[1], s[2], a, b, 0, gap});
-          cases.push_back({ROCIT_BFLOAT16, ROCIT_BFLOAT16, s[0], s[1], s[2], a, b, gap == 0 ? 0.0f : 0.5f, gap});
-        }
-      }
-    }
-  }
-  return cases;
-}
-
-// Rows of memory with `gap` NaN between them, so that reading or keeping a gap shows.
-Values Spread(const Values& dense, int64_t rows, int64_t columns, int64_t gap) {
-  Values spread(dense.dtype, rows * (columns + gap));
-  for (int64_t i = 0; i < spread.size(); ++i) spread.Set(i, NAN);
-  for (int64_t r = 0; r < rows; ++r) {
-    for (int64_t c = 0; c < columns; ++c) spread.Set(r * (columns + gap) + c, dense.Get(r * columns + c));
-  }
-  return spread;
-}
-
-struct Inputs {
-  Values a, b, c;
-  explicit Inputs(const Case& k) : Inputs(k, check::Random(k.m * 7 + k.n)) {}
-
- private:
-  Inputs(const Case& k, check::Random random)
-      : a(check::RandomValues(k.dtype, k.m * k.k, &random)),
-        b(check::RandomValues(k.dtype, k.k * k.n, &random)),
-        c(check::RandomValues(k.c_dtype, k.m * k.n, &random)) {}
-};
+using namespace gemm;
 
 Values Run(const Case& k, const Inputs& in, int threads) {
-  const int64_t a_rows = k.a_transposed ? k.k : k.m, a_columns = k.a_transposed ? k.m : k.k;
-  const int64_t b_rows = k.b_transposed ? k.n : k.k, b_columns = k.b_transposed ? k.k : k.n;
-  Values a = Spread(in.a, a_rows, a_columns, k.gap), b = Spread(in.b, b_rows, b_columns, k.gap);
-  Values c = Spread(in.c, k.m, k.n, k.gap);
-  if (k.beta == 0) {
-    for (int64_t i = 0; i < c.size(); ++i) c.Set(i, NAN);
-  }
-  const RocitGemmArgs args = {k.dtype,           k.c_dtype,         k.m,           k.n,
-                              k.k,               a.data(),          b.data(),      c.data(),
-                              a_columns + k.gap, b_columns + k.gap, k.n + k.gap,   k.a_transposed,
-                              k.b_transposed,    k.beta};
+  Values a = SpreadA(k, in), b = SpreadB(k, in), c = Start(k, in);
+  const RocitGemmArgs args = Arguments(k, a.data(), b.data(), c.data());
   check::Threads pool(threads);
   const RocitParallel parallel = pool.contract();
   rocit_gemm(&args, &parallel);
-  Values dense(k.c_dtype, k.m * k.n);
-  bool has_gaps = true;
-  for (int64_t r = 0; r < k.m; ++r) {
-    for (int64_t j = 0; j < k.n; ++j) dense.Set(r * k.n + j, c.Get(r * (k.n + k.gap) + j));
-    for (int64_t j = k.n; j < k.n + k.gap; ++j) has_gaps = has_gaps && std::isnan(c.Get(r * (k.n + k.gap) + j));
-  }
-  check::That(has_gaps, k.Name() + " leaves the gaps alone");
-  return dense;
+  return WithoutGaps(k, c);
 }
 
 void TestCase(const Case& k) {
   const Inputs in(k);
-  std::vector<double> start = in.c.Doubles();
-  for (double& value : start) value *= k.beta;
-  const std::vector<double> c =
-      reference::Gemm(k.m, k.n, k.k, in.a.Doubles(), k.a_transposed, in.b.Doubles(), k.b_transposed, start);
+  const std::vector<double> c = Twin(k, in);
   check::OnEachPath(k.Name(), [&](const std::string& name) {
     const Values one = Run(k, in, 1);
     check::IsNear(one, c, name);

@@ -1,0 +1,36 @@
+// gemm on the device: against the float64 twin; through the library, and through the plain kernel for what that refuses.
+#include "cases/gemm.h"
+#include "device_memory.h"
+
+namespace {
+
+using namespace gemm;
+
+Values Run(const Case& k, const Inputs& in, int64_t shift, const std::string& name) {
+  device::Tensor a(SpreadA(k, in), shift), b(SpreadB(k, in), shift), c(Start(k, in), shift);
+  const RocitGemmArgs args = Arguments(k, a.data(), b.data(), c.data());
+  device::Memory workspace(static_cast<size_t>(rocit_gemm_cuda_workspace(&args)));
+  const RocitCuda cuda = device::Cuda(workspace.data());
+  device::IsDone(rocit_gemm_cuda(&args, &cuda), name);
+  return WithoutGaps(k, c.Read());
+}
+
+void TestCase(const Case& k) {
+  const Inputs in(k);
+  for (const int64_t shift : {0, 1}) {
+    const std::string name = k.Name() + (shift > 0 ? " not aligned" : "");
+    const Values first = Run(k, in, shift, name);
+    check::IsNear(first, Twin(k, in), name);
+    if (k.gap == 0 && k.a_transposed) continue;  // each of these takes three runs
+    device::InEachOrder([&](const std::string& order) {
+      check::That(Run(k, in, shift, name).bytes == first.bytes, name + " has the same bits with " + order);
+    });
+  }
+}
+
+}  // namespace
+
+int main() {
+  for (const Case& k : Cases()) TestCase(k);
+  return check::Finish("gemm_cuda");
+}
