@@ -1,0 +1,74 @@
+// linear_cross_entropy on the device: against the float64 twin, the same bits in every order, memory that is not aligned,
+// several chunks of rows; indices that the caller should have refused.
+#include "cases/linear_cross_entropy.h"
+#include "device_memory.h"
+
+namespace {
+
+using namespace linear_cross_entropy;
+
+Results Run(const Case& c, RocitDtype dtype, const Inputs& in, int64_t shift, const std::string& name, bool wants_dx = true) {
+  const int64_t edges = static_cast<int64_t>(c.edge_rows.size());
+  device::Tensor x(in.x, shift), weight(in.weight, shift), dx(dtype, c.rows * c.hidden, shift);
+  device::Tensor losses(ROCIT_FLOAT32, edges), loss(ROCIT_FLOAT32, 1);
+  device::Array<int32_t> edge_rows(c.edge_rows), targets(c.edge_targets);
+  device::Array<float> weights(c.edge_weights);
+  const RocitLinearCrossEntropyArgs args = {dtype,           c.rows,         c.hidden,       c.vocab,
+                                            edges,           x.data(),       weight.data(),  edge_rows.data(),
+                                            targets.data(),  weights.data(), loss.floats(),  losses.floats(),
+                                            wants_dx ? dx.data() : nullptr};
+  device::Memory workspace(static_cast<size_t>(rocit_linear_cross_entropy_cuda_workspace(&args)));
+  const RocitCuda cuda = device::Cuda(workspace.data());
+  device::IsDone(rocit_linear_cross_entropy_cuda(&args, &cuda), name);
+  return {losses.Read(), loss.Read(), dx.Read()};
+}
+
+void TestCase(const Case& c, RocitDtype dtype) {
+  const Inputs in(c, dtype);
+  const Twin twin(c, in);
+  for (const int64_t shift : {0, 1}) {
+    const std::string name = NameOf(c, dtype) + (shift > 0 ? " not aligned" : "");
+    const Results first = Run(c, dtype, in, shift, name);
+    CompareWithTwin(c, twin, first, name);
+    if (shift > 0 || (c.rows > 1000 && dtype == ROCIT_FLOAT32)) continue;
+    device::InEachOrder([&](const std::string& order) {
+      check::That(Run(c, dtype, in, shift, name) == first, name + " has the same bits with " + order);
+    });
+    const Results only = Run(c, dtype, in, shift, name, false);
+    check::That(only.losses.bytes == first.losses.bytes, name + " has the same losses without dx");
+  }
+}
+
+// A NaN in x reaches its own edge and no other; so does an index outside.
+void TestStrangers() {
+  Case c = Regular("strangers", 30, 8, 100, 1);
+  c.edge_rows[3] = 30;
+  c.edge_rows[4] = -1;
+  c.edge_targets[5] = 100;
+  c.edge_targets[6] = -7;
+  for (const RocitDtype dtype : {ROCIT_FLOAT32, ROCIT_BFLOAT16}) {
+    Inputs in(c, dtype);
+    in.x.Set(7 * c.hidden + 2, NAN);
+    const std::string name = NameOf(c, dtype);
+    const Results got = Run(c, dtype, in, 0, name);
+    bool holds = true;
+    for (int64_t e = 0; e < 30; ++e) holds = holds && std::isnan(got.losses.Get(e)) == (e >= 3 && e <= 7);
+    check::That(holds, name + " stay with their edges");
+    check::That(std::isnan(got.loss.Get(0)), name + " show in the loss");
+    for (int64_t i = 0; i < 30 * c.hidden; ++i) holds = holds && std::isnan(got.dx.Get(i)) == (i / c.hidden == 7);
+    check::That(holds, name + " stay with their rows");
+  }
+}
+
+}  // namespace
+
+int main() {
+  std::vector<Case> cases = Cases();
+  cases.push_back(Regular("a row of several steps", 3, 24, 4500, 1));
+  for (const Case& c : cases) {
+    TestCase(c, ROCIT_FLOAT32);
+    TestCase(c, ROCIT_BFLOAT16);
+  }
+  TestStrangers();
+  return check::Finish("linear_cross_entropy_cuda");
+}
