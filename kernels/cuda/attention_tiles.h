@@ -173,16 +173,16 @@ __device__ __forceinline__ void LoadTiles(Bf16* const (&tiles)[kTiles], const Bf
 }
 
 template <int kRows, int kSize, int kThreads, int kTiles>
-__device__ __forceinline__ void LoadRows(const Shape& shape, Bf16* const (&tiles)[kTiles], const Bf16* const (&from)[kTiles],
-                                         int32_t first, int32_t key_head) {
+__device__ __forceinline__ void LoadRows(const Shape& shape, Bf16* const (&tiles)[kTiles],
+                                         const Bf16* const (&from)[kTiles], int32_t first, int32_t key_head) {
   LoadTiles<kRows, kSize, kThreads>(tiles, from, shape.size, [&](int row) -> int64_t {
     return first + row < shape.rows ? shape.RowIndex(first + row, key_head) : -1;
   });
 }
 
 template <int kKeys, int kSize, int kThreads, int kTiles>
-__device__ __forceinline__ void LoadKeys(const Shape& shape, Bf16* const (&tiles)[kTiles], const Bf16* const (&from)[kTiles],
-                                         int32_t first, int32_t key_head) {
+__device__ __forceinline__ void LoadKeys(const Shape& shape, Bf16* const (&tiles)[kTiles],
+                                         const Bf16* const (&from)[kTiles], int32_t first, int32_t key_head) {
   LoadTiles<kKeys, kSize, kThreads>(tiles, from, shape.size, [&](int key) -> int64_t {
     return first + key < shape.keys ? shape.KeyIndex(first + key, key_head) : -1;
   });
@@ -206,7 +206,8 @@ __device__ __forceinline__ void Clear(Sums<kM, kN>& sums) {
 
 // sums += left right for one step of depth; `right` holds two neighbouring blocks of 8 columns.
 template <int kM, int kN>
-__device__ __forceinline__ void AddStep(Sums<kM, kN>& sums, const uint32_t (&left)[kM][4], const uint32_t (&right)[4], int n) {
+__device__ __forceinline__ void AddStep(Sums<kM, kN>& sums, const uint32_t (&left)[kM][4], const uint32_t (&right)[4],
+                                        int n) {
   const uint32_t one[2] = {right[0], right[1]}, two[2] = {right[2], right[3]};
 #pragma unroll
   for (int m = 0; m < kM; ++m) {

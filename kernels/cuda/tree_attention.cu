@@ -17,8 +17,8 @@ constexpr int kM = 2;  // blocks of 16 rows a warp
 constexpr int kWarpRows = 16 * kM, kTileRows = kWarps * kWarpRows, kKeys = kForwardKeys;
 
 template <int kSize>
-constexpr size_t kSharedBytes = (kTileRows + 2 * kKeys) * kStride<kSize> * sizeof(Bf16) + (kKeys + kTileRows) * sizeof(int32_t) +
-                                (kWarps + 1) * sizeof(Tokens);
+constexpr size_t kSharedBytes = (kTileRows + 2 * kKeys) * kStride<kSize> * sizeof(Bf16) +
+                                (kKeys + kTileRows) * sizeof(int32_t) + (kWarps + 1) * sizeof(Tokens);
 
 struct ForwardArgs {
   Shape shape;
