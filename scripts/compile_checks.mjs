@@ -1,13 +1,12 @@
-// What a machine without a GPU can still check of the CUDA side: nvcc compiles every .cu file for each architecture, and
-// g++ every door with its GPU half, warnings as errors. One file for one architecture is one test.
+// What a machine without a GPU can still check of the CUDA side: nvcc compiles every .cu file for each architecture,
+// warnings as errors. One file for one architecture is one test.
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { basename, join, relative } from 'node:path';
 import { compiler } from './bootstrap/machine.mjs';
 import { obtainNvcc } from './bootstrap/nvcc.mjs';
 import { build, root, say } from './bootstrap/steps.mjs';
-import { chooseFlavour, locateTensorflow } from './bootstrap/tensorflow.mjs';
 
 const kernels = join(root, 'kernels');
 const architectures = ['80', '90a'];
@@ -87,30 +86,4 @@ export async function compileCuda(counts) {
     jobs.push({ name: relative(kernels, file), command: path, args });
   }
   await runTimed(`CUDA with nvcc ${release}`, jobs, counts);
-}
-
-/** Compiles kernels/tensorflow/*.cc as a GPU build does, against the headers at hand, adding to `counts`. */
-export async function compileDoors(counts) {
-  const place = locateTensorflow(chooseFlavour(new Set()));
-  const headers = join(place.folder, 'include');
-  if (!existsSync(headers)) return skip('compiling the GPU doors', 'TensorFlow is not there; npm run build', counts);
-  const folder = join(build, 'door_check');
-  mkdirSync(folder, { recursive: true });
-  // The headers of TensorFlow are most of the work: they are compiled once.
-  const precompiled = join(folder, 'door.h');
-  writeFileSync(precompiled, `#include "${join(kernels, 'tensorflow/door.h')}"\n`);
-  const flags = [
-    ...['-std=gnu++17', '-fPIC', '-O1', '-DROCIT_CUDA=1', '-D_GLIBCXX_USE_CXX11_ABI=1', '-DEIGEN_MAX_ALIGN_BYTES=64'],
-    ...['-DNDEBUG', '-Wall', '-Wno-psabi', '-Werror', '-isystem', headers, '-I', join(kernels, 'include')],
-    ...['-isystem', join(root, 'node_modules/node-api-headers/include'), '-DNAPI_VERSION=8'],
-  ];
-  const header = { name: 'door.h', command: compiler(), args: [...flags, '-x', 'c++-header', precompiled] };
-  const failure = await failureOf(header.command, header.args);
-  if (failure !== null) process.stdout.write(`door.h cannot be precompiled: ${failure}\n`);
-  const jobs = pathsIn(join(kernels, 'tensorflow'), '.cc').map((file) => ({
-    name: `${basename(file)} with ROCIT_CUDA`,
-    command: compiler(),
-    args: [...flags, '-include', precompiled, '-fsyntax-only', file],
-  }));
-  await runTimed('doors with their GPU half', jobs, counts);
 }

@@ -1,8 +1,8 @@
 // npm run test:native: needs a compiler only. Builds the stand-alone kernel tests twice (as shipped; with address and
 // undefined sanitizers) and runs them, those of the CUDA kernels in the emulator, there once more with the thread
-// sanitizer; then compiles the CUDA side for GPUs and runs scripts/gpu_check.sh by the emulator. npm run kernels:test
-// (--quick) leaves out the sanitizers and what comes after them. Every program prints
-// `<name>: N passed, N failed, N skipped`.
+// sanitizer; then compiles the CUDA side for GPUs, runs the tests of the engine through the doors of the GPU on the emulator
+// (after npm run build), and scripts/gpu_check.sh. npm run kernels:test (--quick) leaves out the sanitizers and what comes
+// after them. Every program prints `<name>: N passed, N failed, N skipped`.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,7 +10,8 @@ import { compiler, compilerProblem } from './bootstrap/machine.mjs';
 import { buildKernels, cmakeProblem } from './bootstrap/native.mjs';
 import { build, root, SetupError, say } from './bootstrap/steps.mjs';
 import { runAsProgram } from './bootstrap.mjs';
-import { compileCuda, compileDoors } from './compile_checks.mjs';
+import { compileCuda } from './compile_checks.mjs';
+import { testDoors } from './door_tests.mjs';
 import { removeReport, summaryLine, writeReport } from './reports.mjs';
 
 const part = 'test_native';
@@ -101,7 +102,7 @@ await runAsProgram(async () => {
     await runMode(join(build, 'kernels_sanitize'), { ROCIT_SANITIZE: 'ON' }, counts);
     await findRaces(counts);
     await compileCuda(counts);
-    await compileDoors(counts);
+    await testDoors(join(build, 'kernels_test'), counts);
     say('scripts/gpu_check.sh by the emulator …');
     emulateGpuCheck(counts);
   }

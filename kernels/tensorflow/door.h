@@ -138,8 +138,10 @@ class CudaCall {
   ROCIT_REGISTER_ONE(op, Op, Where, device, tensorflow::bfloat16, __VA_ARGS__)
 #define ROCIT_REGISTER_NO_TYPE(op, Op, Where, device, ...) \
   REGISTER_KERNEL_BUILDER(Name(op).Device(tensorflow::device) __VA_ARGS__, Op<Where>)
-#if ROCIT_CUDA_EMULATION  // the tests' device is the CPU
-#define ROCIT_REGISTER_BY(REGISTER, op, Op, ...) REGISTER(op, Op, Cuda, DEVICE_CPU, __VA_ARGS__)
+#if ROCIT_CUDA_EMULATION  // the device is the CPU
+#define ROCIT_REGISTER_BY(REGISTER, op, Op, ...)   \
+  REGISTER(op, Op, Cuda, DEVICE_CPU, __VA_ARGS__); \
+  REGISTER(op, Op, Cuda, DEVICE_GPU, __VA_ARGS__)
 #elif ROCIT_CUDA
 #define ROCIT_REGISTER_BY(REGISTER, op, Op, ...) \
   REGISTER(op, Op, Cpu, DEVICE_CPU, __VA_ARGS__); \

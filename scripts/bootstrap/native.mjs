@@ -6,7 +6,7 @@ import { compiler, compilerProblem, cudaCompiler, cudaProblem, cudaTraces, onPat
 import { build, isStamped, keyOf, root, run, say, writeStamp } from './steps.mjs';
 import { libraryFolders } from './tensorflow.mjs';
 
-const headers = join(root, 'node_modules/node-api-headers/include');
+export const headers = join(root, 'node_modules/node-api-headers/include');
 // The flags of the wheel: its C++ headers bind an addon to exactly these.
 const abiFlags = ['-std=c++17', '-D_GLIBCXX_USE_CXX11_ABI=1', '-DEIGEN_MAX_ALIGN_BYTES=64'];
 const pinnedTools = [
