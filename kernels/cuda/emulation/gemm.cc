@@ -32,7 +32,7 @@ bool HasWholeWords(const void* data, int64_t stride, RocitDtype dtype) {
 }  // namespace
 
 int64_t GemmWorkspaceBytes() { return 256; }
-int64_t ChunkBytes() { return 1 << 16; }
+int64_t ChunkBytes() { return 1 << 13; }
 
 RocitCudaStatus LibraryGemm(const RocitGemmArgs& args, const RocitCuda&, void* workspace) {
   if (workspace == nullptr) return 100007;  // CUBLAS_STATUS_INVALID_VALUE
