@@ -13,6 +13,7 @@
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/shape_inference.h"
+#include "worker_threads.h"
 #include "xla/stream_executor/stream.h"
 
 namespace rocit {
@@ -38,9 +39,7 @@ inline const float* Floats(const tensorflow::Tensor& bits) { return static_cast<
 inline RocitParallel MakeParallel(tensorflow::OpKernelContext* ctx) {
   const auto run = [](void* context, int64_t count, int64_t cost, void (*body)(void*, int64_t, int64_t), void* arg) {
     const auto* device = static_cast<tensorflow::OpKernelContext*>(context)->device();
-    const auto scheduling = tensorflow::thread::ThreadPool::SchedulingParams::Adaptive(cost);
-    device->tensorflow_cpu_worker_threads()->workers->ParallelFor(
-        count, scheduling, [body, arg](int64_t begin, int64_t end) { body(arg, begin, end); });
+    RunOnWorkers(device->tensorflow_cpu_worker_threads()->workers, count, cost, body, arg);
   };
   return {ctx, run};
 }
