@@ -2,7 +2,7 @@
 // and PEFT, that of transformers + PEFT on the same samples, measured in turn. Run it on a machine that is idle.
 import { existsSync, readFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
-import { join, relative } from 'node:path';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { bestPeftSetting, findPython, measurePeft, measureRocit } from './bench/programs.mjs';
 import { describeMemory, describeSpeed } from './bench/report.mjs';
@@ -23,12 +23,13 @@ tokens, over what they hold after loading. Each measurement is a process of its 
   --samples <file>  rows of scripts/export_samples.mjs instead
   --model <folder>  base model (checkpoints/base/smollm2-135m-instruct)
   --dtype <dtype>   float32, bfloat16 or both (both)
-  --strategy <name> packing.strategy (sequence)
+  --strategy <name> packing.strategy (sequence: without sharing); with tree the samples are those of the first step that
+                    the config would train on, and only speed is measured
   --r <rank>        LoRA rank (16)
   --count <n>       samples of the timed pass (32; 16 with --quick)
   --repeats <n>     interleaved repeats (3; 1 with --quick)
   --tokens <n>      tokens of a micro-batch, ours and for memory (2048)
-  --parts <list>    speed, memory or speed,memory (speed,memory)
+  --parts <list>    speed, memory or speed,memory (both)
   --search          search PEFT's best setting anew
   --alone           without PEFT
   --quick           fewer samples, one repeat
@@ -46,7 +47,7 @@ const OPTIONS = {
   count: { type: 'string' },
   repeats: { type: 'string' },
   tokens: { type: 'string', default: '2048' },
-  parts: { type: 'string', default: 'speed,memory' },
+  parts: { type: 'string' },
   search: { type: 'boolean', default: false },
   alone: { type: 'boolean', default: false },
   quick: { type: 'boolean', default: false },
@@ -59,21 +60,27 @@ function readArguments() {
     const { values, positionals } = parseArgs({ options: OPTIONS, allowPositionals: true });
     const count = Number(values.count ?? (values.quick ? 16 : 32));
     const repeats = Number(values.repeats ?? (values.quick ? 1 : 3));
+    const parts = (values.parts ?? (values.strategy === 'tree' ? 'speed' : 'speed,memory')).split(',');
     const dtypes = values.dtype === 'both' ? ['float32', 'bfloat16'] : [values.dtype];
-    return { ...values, positionals, count, repeats, dtypes, parts: values.parts.split(',') };
+    return { ...values, positionals, count, repeats, dtypes, parts };
   } catch (error) {
     throw new SetupError(`bench: ${error.message} See --help.`);
   }
 }
 
-function allSamples({ samples, positionals }) {
-  if (samples !== undefined) return { samples: sortByLength(readFileSync(samples, 'utf8')), source: samples };
+/** The samples to choose from and those of the timed pass, the language they are in, and where they come from. */
+async function gatherSamples({ samples, positionals, strategy, count }) {
+  if (samples !== undefined) {
+    const all = sortByLength(readFileSync(samples, 'utf8'));
+    return { all, timed: spread(all, count), source: samples, language: null };
+  }
   const known = existsSync(join(root, 'data/rolebench')) ? 'rolebench_smollm2' : 'sample_smollm2';
   const isConfig = positionals.length > 0 && !positionals[0].includes('=');
-  const [config, overrides] = isConfig
-    ? [positionals[0], positionals.slice(1)]
-    : [`configs/${known}.yaml`, positionals];
-  return { samples: exportSamples(config, overrides), source: relative(root, config) || config };
+  const [path, overrides] = isConfig ? [positionals[0], positionals.slice(1)] : [`configs/${known}.yaml`, positionals];
+  const { loadConfig } = await import('../dist/config/load.js');
+  const { language } = loadConfig(path, overrides).config.data;
+  const all = exportSamples(path, overrides, strategy === 'tree' ? 1 : null);
+  return { all, timed: strategy === 'tree' ? all : spread(all, count), source: path, language };
 }
 
 /** One optimizer step for all, as a multiple of every batch size. */
@@ -129,16 +136,26 @@ await runAsProgram(async () => {
   await bootstrap();
   const { python, problem } = options.alone ? { python: null, problem: '--alone' } : findPython();
   if (problem !== null) say(`without PEFT: ${problem}`);
-  const { samples, source } = allSamples(options);
-  const chosen = spread(samples, options.count);
+  const { all, timed, source, language } = await gatherSamples(options);
   const machine = { processor: cpus()[0]?.model, cores: cpus().length, load: loadavg() };
   const speed = options.parts.includes('speed')
-    ? options.dtypes.map((dtype) => compareSpeed(options, dtype, chosen, python))
+    ? options.dtypes.map((dtype) => compareSpeed(options, dtype, timed, python))
     : [];
   const memory = options.parts.includes('memory')
-    ? options.dtypes.map((dtype) => compareMemory(options, dtype, samples, python))
+    ? options.dtypes.map((dtype) => compareMemory(options, dtype, all, python))
     : [];
-  const result = { machine, source, model: options.model, r: Number(options.r), problem, speed, memory };
+  const { strategy } = options;
+  const result = {
+    machine,
+    source,
+    language,
+    strategy,
+    model: options.model,
+    r: Number(options.r),
+    problem,
+    speed,
+    memory,
+  };
   if (options.json) process.stdout.write(`${JSON.stringify(result)}\n`);
   else process.stdout.write(`${describeSpeed(result)}${describeMemory(result)}`);
 });

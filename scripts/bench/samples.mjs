@@ -4,24 +4,28 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { root, SetupError } from '../bootstrap/steps.mjs';
 
-/** All training samples of a config as lines of JSON, sorted by length. */
-export function exportSamples(config, overrides) {
+/** Training samples of a config: all of them sorted by length, or those of one step of its plan in their order. */
+export function exportSamples(config, overrides, step = null) {
   const script = join(root, 'scripts/export_samples.mjs');
-  const { status, stdout } = spawnSync(process.execPath, [script, '--train', config, ...overrides], {
+  const which = step === null ? ['--train'] : ['--step', String(step)];
+  const { status, stdout } = spawnSync(process.execPath, [script, ...which, config, ...overrides], {
     cwd: root,
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'inherit'],
     maxBuffer: 1 << 30,
   });
   if (status !== 0) throw new SetupError(`${config}: expected its samples, got exit code ${status}.`);
-  return sortByLength(stdout);
+  return step === null ? sortByLength(stdout) : samplesOf(stdout);
+}
+
+function samplesOf(text) {
+  const lines = text.split('\n').filter((line) => line !== '');
+  return lines.map((line) => ({ line, length: JSON.parse(line).input_ids.length }));
 }
 
 /** Lines of `export_samples.mjs`, sorted by length. */
 export function sortByLength(text) {
-  const lines = text.split('\n').filter((line) => line !== '');
-  const samples = lines.map((line) => ({ line, length: JSON.parse(line).input_ids.length }));
-  return samples.sort((a, b) => a.length - b.length);
+  return samplesOf(text).sort((a, b) => a.length - b.length);
 }
 
 /** At most `count` samples, evenly over the lengths. */
