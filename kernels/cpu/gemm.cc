@@ -11,6 +11,7 @@
 #include "scratch.h"
 
 #define ROCIT_BF16_PATH
+#define ROCIT_AMX_PATH
 #define ROCIT_LOOPS "gemm_loops.h"
 #include "each_path.h"
 

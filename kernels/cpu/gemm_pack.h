@@ -114,8 +114,7 @@ inline bool HasPairs(const Segment& s) {
 
 // Words that the slab of a segment takes.
 inline int64_t PackedWords(const Segment& s, int64_t columns) {
-  const int64_t units = HasPairs(s) ? (s.depth + 1) / 2 : s.depth;
-  return units * ((columns + kWidth - 1) / kWidth * kWidth);
+  return Units(s.depth, HasPairs(s)) * ((columns + kWidth - 1) / kWidth * kWidth);
 }
 
 // One panel from [columns, depth] in memory.
@@ -145,7 +144,7 @@ inline constexpr int64_t kPackRows = 32;  // even; so that all panels are made o
 // Columns [begin, begin + columns) of b as panels.
 inline void PackSlab(const Segment& s, int64_t begin, int64_t columns, uint32_t* to) {
   const bool is_pairs = HasPairs(s);
-  const int64_t units = is_pairs ? (s.depth + 1) / 2 : s.depth;
+  const int64_t units = Units(s.depth, is_pairs), filled = is_pairs ? (s.depth + 1) / 2 : s.depth;
   const int64_t step = s.b.is_transposed ? s.depth : kPackRows;
   for (int64_t k = 0; k < s.depth; k += step) {
     const int64_t depth = s.depth - k < step ? s.depth - k : step;
@@ -159,6 +158,7 @@ inline void PackSlab(const Segment& s, int64_t begin, int64_t columns, uint32_t*
         const void* from = At(s.b.data, s.b.dtype, k * s.b.stride + begin + j);
         PackRowsOfPanel(s, from, depth, count, width, panel + (is_pairs ? k / 2 : k) * width);
       }
+      if (k + depth == s.depth) __builtin_memset(panel + filled * width, 0, (units - filled) * width * sizeof(uint32_t));
     }
   }
 }
@@ -193,6 +193,28 @@ ROCIT_INLINE void WidenRow(const T* from, int64_t count, const Dropout* dropout,
   }
 }
 
+inline constexpr int64_t kRestWords = kHasTiles ? 16 * kGroupRows : 0;
+
+// The values of each row behind whole tiles, filled up with zeros.
+inline void FillRest(const RowView& view, int64_t rows, Bfloat16* to) {
+  const int64_t whole = view.depth / 32 * 32, count = view.depth - whole;
+  for (int64_t r = 0; count > 0 && r < rows; ++r) {
+    __builtin_memset((void*)(to + r * 32), 0, 64);
+    __builtin_memcpy((void*)(to + r * 32), static_cast<const Bfloat16*>(view.a) + r * view.stride + whole, 2 * count);
+  }
+}
+
+// Floats that ViewRows may need.
+inline int64_t RoomWords(const Segment& s) { return kGroupRows * s.depth + kRestWords; }
+
+// Products of pairs alone run on the tile registers of AMX.
+inline bool IsOnTiles(const Segment* segments, int64_t count) {
+  for (int64_t s = 0; s < count; ++s) {
+    if (!HasPairs(segments[s])) return false;
+  }
+  return kHasTiles;
+}
+
 // Rows [row, row + rows) of a as the tile reads them: where they lie, or widened, masked or transposed into `room`.
 inline RowView ViewRows(const Segment& s, int64_t row, int64_t rows, const uint32_t* packed, float* room) {
   const bool is_pairs = HasPairs(s);
@@ -200,7 +222,9 @@ inline RowView ViewRows(const Segment& s, int64_t row, int64_t rows, const uint3
   const int64_t at = s.a.is_transposed ? row : row * s.a.stride;
   const void* from = At(s.a.data, s.a.dtype, at);
   if (!s.a.is_transposed && s.dropout == nullptr && (is_pairs || is_float)) {
-    return {from, s.a.stride, packed, s.depth, is_pairs};
+    const RowView view = {from, s.a.stride, packed, s.depth, is_pairs, room};
+    if (kHasTiles && is_pairs) FillRest(view, rows, reinterpret_cast<Bfloat16*>(room));
+    return view;
   }
   const float* floats = static_cast<const float*>(from);
   const Bfloat16* halves = static_cast<const Bfloat16*>(from);
@@ -218,7 +242,10 @@ inline RowView ViewRows(const Segment& s, int64_t row, int64_t rows, const uint3
       else reinterpret_cast<uint32_t*>(to)[k] = static_cast<uint32_t>(halves[i].bits) << 16;
     }
   }
-  return {room, s.depth, packed, s.depth, is_pairs};
+  // Behind the rows there is room for what is left of them.
+  const RowView view = {room, s.depth, packed, s.depth, is_pairs, room + rows * s.depth};
+  if (kHasTiles && is_pairs) FillRest(view, rows, reinterpret_cast<Bfloat16*>(room + rows * s.depth));
+  return view;
 }
 
 inline constexpr int64_t kMostSegments = 16;
@@ -230,7 +257,7 @@ inline void MultiplyPiece(const Piece& piece) {
   int64_t words = 0, room = 0;
   for (int64_t s = 0; s < num; ++s) {
     words += PackedWords(product.segments[s], columns);
-    room += kTileRows * product.segments[s].depth;
+    room += RoomWords(product.segments[s]);
   }
   uint32_t* packed = ThreadScratch<uint32_t>(Scratch::kPanels, words);
   float* rooms = ThreadScratch<float>(Scratch::kRows, room);
@@ -249,16 +276,19 @@ inline void MultiplyPiece(const Piece& piece) {
     starts[s] = next;
     next += PackedWords(product.segments[s], columns);
   }
+  const bool is_on_tiles = IsOnTiles(product.segments, num);
+  TileRegisters registers;
   for (int64_t row = piece.row_begin; row < piece.row_end;) {
-    const int64_t rows = NextRows(piece.row_end - row);
+    const int64_t rows = NextRows(piece.row_end - row, is_on_tiles);
     RowView views[kMostSegments];
     float* at = rooms;
     for (int64_t s = 0; s < num; ++s) {
       views[s] = ViewRows(product.segments[s], row, rows, starts[s], at);
-      at += kTileRows * product.segments[s].depth;
+      at += RoomWords(product.segments[s]);
     }
     char* c = const_cast<char*>(At(product.c, product.c_dtype, row * product.c_stride + piece.column_begin));
-    MultiplyPanels(rows, views, num, columns, {c, product.c_stride, columns, product.c_dtype, bias, product.beta});
+    MultiplyPanels(rows, views, num, columns, {c, product.c_stride, columns, product.c_dtype, bias, product.beta},
+                   is_on_tiles ? &registers : nullptr);
     row += rows;
   }
 }

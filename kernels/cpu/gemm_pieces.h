@@ -6,13 +6,18 @@
 #include <vector>
 
 #include "gemm_segment.h"
+#include "machine.h"
 
 namespace rocit {
 
 constexpr int64_t kSlabBytes = 1 << 19;  // packed columns stay in a second-level cache
 constexpr int64_t kSlabColumns = 96;
 constexpr int64_t kColumnStep = 32;  // a multiple of every path's panel
-constexpr int64_t kPieceRows = 512;
+
+// Rows are cut into multiples of a tile's. On AMX packing columns costs as much as multiplying 80 rows by them, so a piece
+// has more rows there.
+inline int64_t RowStep() { return rocit_path() == ROCIT_AMX_BF16 ? 32 : 14; }
+inline int64_t PieceRows() { return rocit_path() == ROCIT_AMX_BF16 ? 2048 : 512; }
 
 inline int64_t SlabColumns(const Product& product) {
   int64_t bytes = 0;
@@ -31,7 +36,7 @@ inline int64_t EvenPart(int64_t count, int64_t size, int64_t step) {
 
 inline void AddPieces(const Product& product, std::vector<Piece>* pieces) {
   const int64_t columns = EvenPart(product.columns, SlabColumns(product), kColumnStep);
-  const int64_t rows = EvenPart(product.rows, kPieceRows, 14);
+  const int64_t rows = EvenPart(product.rows, PieceRows(), RowStep());
   for (int64_t r = 0; r < product.rows; r += rows) {
     for (int64_t c = 0; c < product.columns; c += columns) {
       pieces->push_back({&product, r, std::min(r + rows, product.rows), c, std::min(c + columns, product.columns)});

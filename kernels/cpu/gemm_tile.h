@@ -16,6 +16,17 @@ inline constexpr bool kHasPairs = true;
 #else
 inline constexpr bool kHasPairs = false;
 #endif
+#if defined(ROCIT_AMX)
+inline constexpr bool kHasTiles = true;
+#else
+inline constexpr bool kHasTiles = false;
+#endif
+
+// Words of a packed column: pairs of bfloat16 (on AMX whole tiles of them), or floats.
+ROCIT_INLINE int64_t Units(int64_t depth, bool is_pairs) {
+  if (!is_pairs) return depth;
+  return kHasTiles ? (depth + 31) / 32 * 16 : (depth + 1) / 2;
+}
 
 ROCIT_INLINE NativeFloat Splat(float value) {
 #if defined(__x86_64__) && ROCIT_WIDTH == 16
@@ -203,72 +214,6 @@ template <int kRows, int kVecs>
 ROCIT_INLINE void StoreTile(const Tile<kRows, kVecs>& tile, const TileTarget& to) {
   if (to.dtype == ROCIT_FLOAT32) StoreTileAs<float>(tile, to);
   else StoreTileAs<Bfloat16>(tile, to);
-}
-
-// What the tile reads of a segment: rows of a, and the packed columns of b.
-struct RowView {
-  const void* a;
-  int64_t stride;
-  const uint32_t* b;
-  int64_t depth;
-  bool is_pairs;
-  int64_t units() const { return is_pairs ? (depth + 1) / 2 : depth; }
-};
-
-// One tile; `column` is that of its panel in the packed slab.
-template <int kRows, int kVecs>
-__attribute__((noinline)) void MultiplyTile(const RowView* views, int64_t num_views, int64_t column,
-                                            const TileTarget& target) {
-  Tile<kRows, kVecs> tile;
-  Clear(&tile);
-  for (int64_t s = 0; s < num_views; ++s) {
-    const RowView& view = views[s];
-    const uint32_t* b = view.b + column * view.units();
-#if defined(ROCIT_PAIRS)
-    if (view.is_pairs) {
-      AddPairs(&tile, static_cast<const Bfloat16*>(view.a), view.stride, b, view.depth);
-      continue;
-    }
-#endif
-    AddFloats(&tile, static_cast<const float*>(view.a), view.stride, reinterpret_cast<const float*>(b), view.depth);
-  }
-  StoreTile(tile, target);
-}
-
-// Rows of the next tile when `left` are left.
-inline int64_t NextRows(int64_t left) {
-  if (left >= kTileRows) return kTileRows;
-  for (int64_t rows = kTileRows > 8 ? 8 : 4; rows > 1; rows /= 2) {
-    if (left >= rows) return rows;
-  }
-  return 1;
-}
-
-template <int kVecs>
-ROCIT_INLINE void MultiplyRows(int64_t rows, const RowView* views, int64_t num_views, int64_t column,
-                               const TileTarget& target) {
-  switch (rows) {
-    case kTileRows: return MultiplyTile<kTileRows, kVecs>(views, num_views, column, target);
-#if ROCIT_WIDTH == 16
-    case 8: return MultiplyTile<8, kVecs>(views, num_views, column, target);
-#endif
-    case 4: return MultiplyTile<4, kVecs>(views, num_views, column, target);
-    case 2: return MultiplyTile<2, kVecs>(views, num_views, column, target);
-    default: return MultiplyTile<1, kVecs>(views, num_views, column, target);
-  }
-}
-
-// All panels of a slab of `columns` columns for one group of rows; target is that of the first.
-ROCIT_INLINE void MultiplyPanels(int64_t rows, const RowView* views, int64_t num_views, int64_t columns,
-                                 TileTarget target) {
-  for (int64_t column = 0; column < columns; column += kPanel) {
-    TileTarget to = target;
-    to.c = static_cast<char*>(target.c) + column * (target.dtype == ROCIT_FLOAT32 ? 4 : 2);
-    to.columns = columns - column;
-    if (target.bias != nullptr) to.bias = target.bias + column;
-    if (to.columns > kWidth) MultiplyRows<kTileVecs>(rows, views, num_views, column, to);
-    else MultiplyRows<1>(rows, views, num_views, column, to);
-  }
 }
 
 #undef ROCIT_EACH_ROW

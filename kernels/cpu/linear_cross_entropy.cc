@@ -1,6 +1,6 @@
 // linear_cross_entropy on the CPU: pieces of some rows by a part of the vocabulary for the threads. A piece packs a slab
-// of words both ways while it is in the cache, makes its logits for fourteen rows, and adds their exponentials times the
-// slab to the gradient: the weight is read from memory once for 504 rows, logits never leave the first-level cache.
+// of words both ways while it is in the cache, makes its logits for the rows of a tile, and adds their exponentials times the
+// slab to the gradient: the weight is read from memory once for 512 rows, logits never leave the first-level cache.
 // Bound by the multiply-add units.
 #include "linear_cross_entropy.h"
 
@@ -19,12 +19,13 @@
 #include "scratch.h"
 
 #define ROCIT_BF16_PATH
+#define ROCIT_AMX_PATH
 #define ROCIT_LOOPS "linear_cross_entropy_loops.h"
 #include "each_path.h"
 
 namespace {
 
-constexpr int64_t kRowsOfPiece = 504;
+constexpr int64_t kRowsOfPiece = 512;
 constexpr int64_t kPieces = 16;        // about as many, where the rows alone give fewer
 constexpr int64_t kWordsOfPiece = 384;  // at least
 
@@ -62,7 +63,7 @@ struct Cut {
 };
 
 Cut CutWork(int64_t rows, int64_t words) {
-  const int64_t row_step = rocit::EvenPart(rows, kRowsOfPiece, 14);
+  const int64_t row_step = rocit::EvenPart(rows, kRowsOfPiece, rocit::RowStep());
   const int64_t blocks = std::max<int64_t>(1, (rows + row_step - 1) / row_step);
   const int64_t size = std::max(kWordsOfPiece, words * blocks / kPieces);
   const int64_t word_step = rocit::EvenPart(words, size, rocit::kColumnStep);

@@ -1,6 +1,7 @@
 // The loops of linear_cross_entropy for one vector path.
 
 #include "gemm_tile.h"
+#include "gemm_panels.h"
 #include "gemm_pack.h"
 
 inline constexpr int64_t kEntropySlabBytes = 1 << 19;  // the words of a slab, packed both ways, stay in the second cache
@@ -94,23 +95,23 @@ struct EntropySlab {
 // T: of the exponentials.
 template <class T>
 ROCIT_INLINE void TakeRows(const EntropyPiece& piece, const EntropySlab& slab, int64_t row, int64_t rows, float* room,
-                           float* logits, T* exps) {
+                           float* logits, T* exps, TileRegisters* registers) {
   const RocitLinearCrossEntropyArgs& args = *piece.args;
   const int64_t words = slab.end - slab.begin;
   const RowView view = ViewRows(slab.logits, row, rows, slab.packed_logits, room);
   for (int64_t r = 0; r < rows; ++r) {
     for (int64_t j = words; j < slab.width; ++j) logits[r * slab.width + j] = -__builtin_inff();
   }
-  MultiplyPanels(rows, &view, 1, words, {logits, slab.width, words, ROCIT_FLOAT32, nullptr, 0});
+  MultiplyPanels(rows, &view, 1, words, {logits, slab.width, words, ROCIT_FLOAT32, nullptr, 0}, registers);
   for (int64_t r = 0; r < rows; ++r) {
     TakeTargets(piece, row + r, logits + r * slab.width, slab.begin, slab.end);
     TakeLogits(piece, row + r, logits + r * slab.width, slab.width, exps + r * slab.width);
   }
   if (piece.pulls == nullptr) return;
-  const RowView weights = {exps, slab.width, slab.packed_pulls, words, HasPairs(slab.pulls)};
+  const RowView weights = ViewRows(slab.pulls, 0, rows, slab.packed_pulls, room);
   float* to = piece.pulls + row * args.hidden_size;
   MultiplyPanels(rows, &weights, 1, args.hidden_size,
-                 {to, args.hidden_size, args.hidden_size, ROCIT_FLOAT32, nullptr, 1});
+                 {to, args.hidden_size, args.hidden_size, ROCIT_FLOAT32, nullptr, 1}, registers);
 }
 
 inline void TakePiece(const EntropyPiece& piece) {
@@ -119,9 +120,11 @@ inline void TakePiece(const EntropyPiece& piece) {
   const bool has_pairs = kHasPairs && args.dtype == ROCIT_BFLOAT16;
   const int64_t wide = (C + kPanel) * step;  // words of either packing, at most
   uint32_t* packed = ThreadScratch<uint32_t>(Scratch::kPanels, 2 * wide + width * C);
-  float* room = ThreadScratch<float>(Scratch::kRows, kTileRows * C);
-  float* logits = ThreadScratch<float>(Scratch::kTile, kTileRows * width);
-  float* exps = ThreadScratch<float>(Scratch::kSums, kTileRows * width);
+  float* room = ThreadScratch<float>(Scratch::kRows, kGroupRows * (C > width ? C : width) + kRestWords);
+  float* logits = ThreadScratch<float>(Scratch::kTile, kGroupRows * width);
+  float* exps = ThreadScratch<float>(Scratch::kSums, kGroupRows * width);
+  TileRegisters registers;
+  TileRegisters* on_tiles = kHasTiles && has_pairs ? &registers : nullptr;
   for (int64_t row = piece.row_begin; row < piece.row_end; ++row) {
     piece.largest[row] = -__builtin_inff();
     piece.sums[row] = 0;
@@ -142,9 +145,9 @@ inline void TakePiece(const EntropyPiece& piece) {
     PackSlab(slab.logits, 0, end - word, packed);
     if (piece.pulls != nullptr) PackSlab(slab.pulls, 0, C, packed + PackedWords(slab.logits, end - word));
     for (int64_t row = piece.row_begin; row < piece.row_end;) {
-      const int64_t rows = NextRows(piece.row_end - row);
-      if (has_pairs) TakeRows(piece, slab, row, rows, room, logits, reinterpret_cast<Bfloat16*>(exps));
-      else TakeRows(piece, slab, row, rows, room, logits, exps);
+      const int64_t rows = NextRows(piece.row_end - row, on_tiles != nullptr);
+      if (has_pairs) TakeRows(piece, slab, row, rows, room, logits, reinterpret_cast<Bfloat16*>(exps), on_tiles);
+      else TakeRows(piece, slab, row, rows, room, logits, exps, on_tiles);
       row += rows;
     }
   }

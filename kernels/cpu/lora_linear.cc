@@ -15,6 +15,7 @@
 #include "scratch.h"
 
 #define ROCIT_BF16_PATH
+#define ROCIT_AMX_PATH
 #define ROCIT_LOOPS "lora_linear_loops.h"
 #include "each_path.h"
 
@@ -29,7 +30,7 @@ using rocit::Product;
 using rocit::Segment;
 
 constexpr int64_t kMost = ROCIT_LORA_MOST_PROJECTIONS;
-constexpr int64_t kThinRows = 126;  // of a piece with few columns
+constexpr int64_t kThinRows = 128;  // of a piece with few columns
 
 // What forward and backward know of the projections of a call.
 struct Adapters {
@@ -72,8 +73,9 @@ void Multiply(const std::vector<Piece>& pieces, const std::vector<OuterPiece>& o
 // Pieces of a product with few columns: all columns by some rows.
 void AddThinPieces(const Product& product, std::vector<Piece>* pieces) {
   if (product.columns == 0) return;
-  for (int64_t r = 0; r < product.rows; r += kThinRows) {
-    pieces->push_back({&product, r, std::min(r + kThinRows, product.rows), 0, product.columns});
+  const int64_t rows = kThinRows / rocit::RowStep() * rocit::RowStep();
+  for (int64_t r = 0; r < product.rows; r += rows) {
+    pieces->push_back({&product, r, std::min(r + rows, product.rows), 0, product.columns});
   }
 }
 

@@ -1,6 +1,7 @@
 // The loops of lora_linear for one vector path: products, outer products for the adapters' gradients, masked sums.
 
 #include "gemm_tile.h"
+#include "gemm_panels.h"
 #include "gemm_pack.h"
 
 inline constexpr int kMostOuterRows = kTileRows < 12 ? 4 : 12;  // 16 and 48, the usual counts, come out even

@@ -9,29 +9,51 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 namespace {
 
-constexpr const char* kNames[] = {"portable", "avx2", "avx512", "avx512_bf16"};
+constexpr const char* kNames[] = {"portable", "avx2", "avx512", "avx512_bf16", "amx_bf16"};
 
 #if defined(__x86_64__)
 bool HasBfloat16Products() {
   unsigned a = 0, b = 0, c = 0, d = 0;
   return __get_cpuid_count(7, 1, &a, &b, &c, &d) && ((a >> 5) & 1);
 }
+
+// AMX has to be asked for: the system then saves its 8 KB of registers a thread (Linux 5.16, for the whole process).
+bool MayUseTiles() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !((d >> 22) & 1) || !((d >> 24) & 1)) return false;
+#if defined(__linux__)
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
 #endif
 
-RocitPath BestPath() {
+RocitPath FindBestPath() {
 #if defined(__x86_64__)
   __builtin_cpu_init();
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
-    return HasBfloat16Products() ? ROCIT_AVX512_BF16 : ROCIT_AVX512;
+    if (!HasBfloat16Products()) return ROCIT_AVX512;
+    return MayUseTiles() ? ROCIT_AMX_BF16 : ROCIT_AVX512_BF16;
   }
   if (avx2) return ROCIT_AVX2;
 #endif
   return ROCIT_PORTABLE;
+}
+
+RocitPath BestPath() {
+  static const RocitPath best = FindBestPath();
+  return best;
 }
 
 RocitPath InitialPath() {

@@ -163,7 +163,7 @@ inline void IsNear(const Values& got, const std::vector<double>& expected, const
 template <class Body>
 void OnEachPath(const std::string& promise, const Body& body) {
   const RocitPath best = rocit_path();
-  for (const RocitPath path : {ROCIT_PORTABLE, ROCIT_AVX2, ROCIT_AVX512, ROCIT_AVX512_BF16}) {
+  for (const RocitPath path : {ROCIT_PORTABLE, ROCIT_AVX2, ROCIT_AVX512, ROCIT_AVX512_BF16, ROCIT_AMX_BF16}) {
     const std::string name = promise + " [" + rocit_path_name(path) + "]";
     if (rocit_force_path(path)) body(name);
     else Skip(name, "this machine lacks it");

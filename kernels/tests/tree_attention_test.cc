@@ -31,7 +31,7 @@ void TestCase(const Case& c, RocitDtype dtype) {
     const Outputs one = Run(c, in, 1, 1000);
     CompareWithTwin(c, in, one, name);
     if (rocit_path() == ROCIT_AVX2) fused = one;
-    const bool is_fused = rocit_path() == ROCIT_AVX512 || (rocit_path() == ROCIT_AVX512_BF16 && dtype == ROCIT_FLOAT32);
+    const bool is_fused = rocit_path() == ROCIT_AVX512 || (rocit_path() >= ROCIT_AVX512_BF16 && dtype == ROCIT_FLOAT32);
     if (is_fused) check::That(one == fused, name + " has the bits of the AVX2 path");
     bool is_same = true;
     for (int threads = 2; threads <= 4; ++threads) is_same = is_same && Run(c, in, threads, 1) == one;

@@ -1,0 +1,116 @@
+// Products of bfloat16 pairs on the tile registers of AMX (Intel's manual, TDPBF16PS): sums of 32 rows by 32 columns in
+// four tiles, 32 of the depth an instruction. The panels are those of the register tile, their depth filled up with
+// zeros. Each sum runs over the depth in order. Included by gemm_panels.h.
+
+inline constexpr int64_t kTileDepth = 32;
+
+// The tile registers of this thread, given back at the end. 0 to 3: sums of the upper and the lower rows; 4, 5: their a;
+// 6, 7: the halves of b.
+class TileRegisters {
+ public:
+  ~TileRegisters() {
+    if (rows_ > 0) _tile_release();
+  }
+  void Configure(int64_t rows) {
+    if (rows == rows_) return;
+    rows_ = rows;
+    struct {
+      uint8_t palette = 1, start = 0, unused[14] = {};
+      uint16_t bytes[16] = {};
+      uint8_t rows[16] = {};
+    } shape;
+    const uint8_t upper = static_cast<uint8_t>(rows < 16 ? rows : 16), lower = static_cast<uint8_t>(rows - upper);
+    const uint8_t all[8] = {upper, upper, lower, lower, upper, lower, 16, 16};
+    for (int i = 0; i < 8; ++i) {
+      shape.rows[i] = all[i];
+      shape.bytes[i] = all[i] > 0 ? 64 : 0;
+    }
+    _tile_loadconfig(&shape);
+  }
+
+ private:
+  int64_t rows_ = 0;
+};
+
+// 32 of the depth. kVecs: 16 columns each.
+template <bool kHasLower, int kVecs>
+ROCIT_INLINE void AddOnTiles(const char* a, int64_t a_bytes, const uint32_t* b) {
+  _tile_loadd(6, b, kVecs * 64);
+  _tile_loadd(4, a, a_bytes);
+  _tile_dpbf16ps(0, 4, 6);
+  if (kVecs == 2) {
+    _tile_loadd(7, b + kWidth, kVecs * 64);
+    _tile_dpbf16ps(1, 4, 7);
+  }
+  if (!kHasLower) return;
+  _tile_loadd(5, a + 16 * a_bytes, a_bytes);
+  _tile_dpbf16ps(2, 5, 6);
+  if (kVecs == 2) _tile_dpbf16ps(3, 5, 7);
+}
+
+template <bool kHasLower, int kVecs>
+ROCIT_INLINE void LoadSums(const float* from, int64_t stride) {
+  _tile_loadd(0, from, 4 * stride);
+  if (kVecs == 2) _tile_loadd(1, from + kWidth, 4 * stride);
+  if (!kHasLower) return;
+  _tile_loadd(2, from + 16 * stride, 4 * stride);
+  if (kVecs == 2) _tile_loadd(3, from + 16 * stride + kWidth, 4 * stride);
+}
+
+template <bool kHasLower, int kVecs>
+ROCIT_INLINE void StoreSums(float* to, int64_t stride) {
+  _tile_stored(0, to, 4 * stride);
+  if (kVecs == 2) _tile_stored(1, to + kWidth, 4 * stride);
+  if (!kHasLower) return;
+  _tile_stored(2, to + 16 * stride, 4 * stride);
+  if (kVecs == 2) _tile_stored(3, to + 16 * stride + kWidth, 4 * stride);
+}
+
+template <int kVecs, class T>
+ROCIT_INLINE void FinishSums(const float* sums, int64_t rows, const TileTarget& to) {
+  for (int64_t r = 0; r < rows; ++r) {
+    T* row = static_cast<T*>(to.c) + r * to.stride;
+#pragma GCC unroll 2
+    for (int v = 0; v < kVecs; ++v) {
+      const int64_t count = to.columns - v * kWidth;
+      NativeFloat value = LoadWide(sums + (r * kVecs + v) * kWidth);
+      if (to.bias != nullptr) value = value + LoadWide(to.bias + v * kWidth);
+      if (to.beta != 0) value = value + Splat(to.beta) * LoadWideSome(row + v * kWidth, count);
+      StoreNarrowSome(row + v * kWidth, value, count);
+    }
+  }
+}
+
+template <bool kHasLower, int kVecs>
+__attribute__((noinline)) void MultiplyOnTiles(int64_t rows, const RowView* views, int64_t num_views, int64_t column,
+                                               const TileTarget& target) {
+  alignas(64) float room[32 * kVecs * kWidth];
+  // Whole float32 panels need no detour.
+  const bool is_direct = target.dtype == ROCIT_FLOAT32 && target.bias == nullptr && target.columns >= kVecs * kWidth &&
+                         (target.beta == 0 || target.beta == 1);
+  float* sums = is_direct ? static_cast<float*>(target.c) : room;
+  const int64_t stride = is_direct ? target.stride : kVecs * kWidth;
+  if (is_direct && target.beta == 1) {
+    LoadSums<kHasLower, kVecs>(sums, stride);
+  } else {
+    _tile_zero(0);
+    if (kVecs == 2) _tile_zero(1);
+    if (kHasLower) _tile_zero(2);
+    if (kHasLower && kVecs == 2) _tile_zero(3);
+  }
+  for (int64_t s = 0; s < num_views; ++s) {
+    const RowView& view = views[s];
+    const char* a = static_cast<const char*>(view.a);
+    const uint32_t* b = view.b + column * view.units();
+    const int64_t whole = view.depth / kTileDepth;
+    for (int64_t k = 0; k < whole; ++k) {
+      AddOnTiles<kHasLower, kVecs>(a + 2 * kTileDepth * k, 2 * view.stride, b);
+      b += kVecs * kWidth * (kTileDepth / 2);
+    }
+    if (whole * kTileDepth < view.depth) AddOnTiles<kHasLower, kVecs>((const char*)view.rest, 2 * kTileDepth, b);
+  }
+  StoreSums<kHasLower, kVecs>(sums, stride);
+  if (is_direct) return;
+  if (target.dtype == ROCIT_FLOAT32) FinishSums<kVecs, float>(room, rows, target);
+  else FinishSums<kVecs, Bfloat16>(room, rows, target);
+}
