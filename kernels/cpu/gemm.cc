@@ -15,6 +15,8 @@
 #define ROCIT_LOOPS "gemm_loops.h"
 #include "each_path.h"
 
+void rocit::MultiplyAnyPiece(const Piece& piece) { ROCIT_DISPATCH(MultiplyPiece, piece); }
+
 void rocit_gemm(const RocitGemmArgs* args, const RocitParallel* parallel) {
   const rocit::Segment segment = {{args->a, args->dtype, args->a_stride, args->a_transposed != 0},
                                   {args->b, args->dtype, args->b_stride, args->b_transposed != 0},
@@ -27,7 +29,7 @@ void rocit_gemm(const RocitGemmArgs* args, const RocitParallel* parallel) {
   rocit::AddPieces(product, &pieces);
   if (pieces.empty()) return;
   const auto multiply = [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) ROCIT_DISPATCH(MultiplyPiece, pieces[i]);
+    for (int64_t i = begin; i < end; ++i) rocit::MultiplyAnyPiece(pieces[i]);
   };
   rocit::ParallelFor(parallel, static_cast<int64_t>(pieces.size()), rocit::PieceCost(pieces[0]), multiply);
 }

@@ -44,6 +44,9 @@ inline void AddPieces(const Product& product, std::vector<Piece>* pieces) {
   }
 }
 
+// One piece, on the best vector path.
+void MultiplyAnyPiece(const Piece& piece);
+
 // About the nanoseconds of a piece.
 inline int64_t PieceCost(const Piece& piece) {
   int64_t depth = 0;

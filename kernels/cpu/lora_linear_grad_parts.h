@@ -1,6 +1,6 @@
-// The parts of lora_linear that are no plain product, the same for all vector paths.
-#ifndef ROCIT_CPU_LORA_LINEAR_PARTS_H_
-#define ROCIT_CPU_LORA_LINEAR_PARTS_H_
+// The parts of the backward of lora_linear that are no plain product, the same for all vector paths.
+#ifndef ROCIT_CPU_LORA_LINEAR_GRAD_PARTS_H_
+#define ROCIT_CPU_LORA_LINEAR_GRAD_PARTS_H_
 
 #include "gemm_segment.h"
 
@@ -37,4 +37,4 @@ struct MaskedSum {
 
 }  // namespace rocit
 
-#endif  // ROCIT_CPU_LORA_LINEAR_PARTS_H_
+#endif  // ROCIT_CPU_LORA_LINEAR_GRAD_PARTS_H_

@@ -1,4 +1,4 @@
-// The loops of lora_linear for one vector path: products, outer products for the adapters' gradients, masked sums.
+// The loops of the backward of lora_linear for one vector path: outer products for the adapters' gradients, masked sums.
 
 #include "gemm_tile.h"
 #include "gemm_panels.h"
