@@ -96,7 +96,7 @@ describe.skipIf(!isBuilt)('the addon', () => {
       'RocitTreeAttention',
       'RocitTreeAttentionGrad',
     ]);
-    expect(['portable', 'avx2', 'avx512', 'avx512_bf16']).toContain(addon.simdPath());
+    expect(['portable', 'avx2', 'avx512', 'avx512_bf16', 'amx_bf16']).toContain(addon.simdPath());
     expect(addon.cpuFeatures()).toBeInstanceOf(Array);
     expect(addon.residentBytes()).toBeGreaterThan(1e6);
   });
