@@ -35,17 +35,60 @@ class TileRegisters {
 // 32 of the depth. kVecs: 16 columns each.
 template <bool kHasLower, int kVecs>
 ROCIT_INLINE void AddOnTiles(const char* a, int64_t a_bytes, const uint32_t* b) {
-  _tile_loadd(6, b, kVecs * 64);
+  _tile_stream_loadd(6, b, kVecs * 64);
   _tile_loadd(4, a, a_bytes);
   _tile_dpbf16ps(0, 4, 6);
   if (kVecs == 2) {
-    _tile_loadd(7, b + kWidth, kVecs * 64);
+    _tile_stream_loadd(7, b + kWidth, kVecs * 64);
     _tile_dpbf16ps(1, 4, 7);
   }
   if (!kHasLower) return;
   _tile_loadd(5, a + 16 * a_bytes, a_bytes);
   _tile_dpbf16ps(2, 5, 6);
   if (kVecs == 2) _tile_dpbf16ps(3, 5, 7);
+}
+
+template <bool kHasLower, int kVecs>
+ROCIT_INLINE void AddPairView(const RowView& view, const uint32_t* b) {
+  const char* a = static_cast<const char*>(view.a);
+  const int64_t whole = view.depth / kTileDepth;
+  for (int64_t k = 0; k < whole; ++k) {
+    AddOnTiles<kHasLower, kVecs>(a + 2 * kTileDepth * k, 2 * view.stride, b);
+    b += kVecs * kWidth * (kTileDepth / 2);
+  }
+  if (whole * kTileDepth < view.depth) AddOnTiles<kHasLower, kVecs>((const char*)view.rest, 2 * kTileDepth, b);
+}
+
+// One part of a block of b by the first kParts parts of one of a.
+template <bool kHasLower, int kVecs, int kParts>
+ROCIT_INLINE void AddPartOfB(const char* a, const uint32_t* b) {
+  constexpr int64_t kPart = 2 * 32 * kTileDepth, kHalf = kPart / 2;
+  _tile_loadd(6, b, kVecs * 64);
+  if (kVecs == 2) _tile_loadd(7, b + kWidth, kVecs * 64);
+#pragma GCC unroll 3
+  for (int part = 0; part < kParts; ++part) {
+    _tile_loadd(4, a + part * kPart, 64);
+    _tile_dpbf16ps(0, 4, 6);
+    if (kVecs == 2) _tile_dpbf16ps(1, 4, 7);
+    if (!kHasLower) continue;
+    _tile_loadd(5, a + part * kPart + kHalf, 64);
+    _tile_dpbf16ps(2, 5, 6);
+    if (kVecs == 2) _tile_dpbf16ps(3, 5, 7);
+  }
+}
+
+// float32 as blocks of three parts, of each the small products first.
+template <bool kHasLower, int kVecs>
+ROCIT_INLINE void AddPartView(const RowView& view, const uint32_t* b) {
+  constexpr int64_t kPart = kVecs * kWidth * (kTileDepth / 2);
+  const char* a = static_cast<const char*>(view.a);
+  for (int64_t k = 0; k < view.depth; k += kTileDepth) {
+    AddPartOfB<kHasLower, kVecs, 1>(a, b + 2 * kPart);
+    AddPartOfB<kHasLower, kVecs, 2>(a, b + kPart);
+    AddPartOfB<kHasLower, kVecs, 3>(a, b);
+    a += 3 * 2 * 32 * kTileDepth;
+    b += 3 * kPart;
+  }
 }
 
 template <bool kHasLower, int kVecs>
@@ -99,15 +142,9 @@ __attribute__((noinline)) void MultiplyOnTiles(int64_t rows, const RowView* view
     if (kHasLower && kVecs == 2) _tile_zero(3);
   }
   for (int64_t s = 0; s < num_views; ++s) {
-    const RowView& view = views[s];
-    const char* a = static_cast<const char*>(view.a);
-    const uint32_t* b = view.b + column * view.units();
-    const int64_t whole = view.depth / kTileDepth;
-    for (int64_t k = 0; k < whole; ++k) {
-      AddOnTiles<kHasLower, kVecs>(a + 2 * kTileDepth * k, 2 * view.stride, b);
-      b += kVecs * kWidth * (kTileDepth / 2);
-    }
-    if (whole * kTileDepth < view.depth) AddOnTiles<kHasLower, kVecs>((const char*)view.rest, 2 * kTileDepth, b);
+    const uint32_t* b = views[s].b + column * views[s].units();
+    if (views[s].is_pairs) AddPairView<kHasLower, kVecs>(views[s], b);
+    else AddPartView<kHasLower, kVecs>(views[s], b);
   }
   StoreSums<kHasLower, kVecs>(sums, stride);
   if (is_direct) return;

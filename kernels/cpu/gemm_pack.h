@@ -139,30 +139,6 @@ inline void PackRowsOfPanel(const Segment& s, const void* from, int64_t depth, i
   else PackRows(static_cast<const float*>(from), s.b.stride, depth, count, width, s.scale, wide);
 }
 
-inline constexpr int64_t kPackRows = 32;  // even; so that all panels are made of rows that are in the first-level cache
-
-// Columns [begin, begin + columns) of b as panels.
-inline void PackSlab(const Segment& s, int64_t begin, int64_t columns, uint32_t* to) {
-  const bool is_pairs = HasPairs(s);
-  const int64_t units = Units(s.depth, is_pairs), filled = is_pairs ? (s.depth + 1) / 2 : s.depth;
-  const int64_t step = s.b.is_transposed ? s.depth : kPackRows;
-  for (int64_t k = 0; k < s.depth; k += step) {
-    const int64_t depth = s.depth - k < step ? s.depth - k : step;
-    for (int64_t j = 0; j < columns; j += kPanel) {
-      const int64_t count = columns - j < kPanel ? columns - j : kPanel;
-      const int64_t width = count > kWidth ? kPanel : kWidth;
-      uint32_t* panel = to + j * units;
-      if (s.b.is_transposed) {
-        PackTransposedPanel(s, At(s.b.data, s.b.dtype, (begin + j) * s.b.stride), count, width, panel);
-      } else {
-        const void* from = At(s.b.data, s.b.dtype, k * s.b.stride + begin + j);
-        PackRowsOfPanel(s, from, depth, count, width, panel + (is_pairs ? k / 2 : k) * width);
-      }
-      if (k + depth == s.depth) __builtin_memset(panel + filled * width, 0, (units - filled) * width * sizeof(uint32_t));
-    }
-  }
-}
-
 ROCIT_INLINE uint32_t RowKey(uint64_t seed, uint64_t row) {
   uint64_t z = seed + (row + 1) * 0x9e3779b97f4a7c15u;
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
@@ -182,6 +158,37 @@ ROCIT_INLINE NativeFloat KeepFactors(const Dropout& dropout, uint32_t row_key, i
   return (NativeFloat)((NativeBits)Splat(dropout.scale) & kept);
 }
 
+#if defined(ROCIT_AMX)
+#include "amx_parts.h"
+#endif
+
+inline constexpr int64_t kPackRows = 32;  // even; so that all panels are made of rows that are in the first-level cache
+
+// Columns [begin, begin + columns) of b as panels.
+inline void PackSlab(const Segment& s, int64_t begin, int64_t columns, uint32_t* to) {
+  const bool is_pairs = HasPairs(s);
+#if defined(ROCIT_AMX)
+  if (!is_pairs) return PackParts(s, begin, columns, to);
+#endif
+  const int64_t units = Units(s.depth, is_pairs), filled = is_pairs ? (s.depth + 1) / 2 : s.depth;
+  const int64_t step = s.b.is_transposed ? s.depth : kPackRows;
+  for (int64_t k = 0; k < s.depth; k += step) {
+    const int64_t depth = s.depth - k < step ? s.depth - k : step;
+    for (int64_t j = 0; j < columns; j += kPanel) {
+      const int64_t count = columns - j < kPanel ? columns - j : kPanel;
+      const int64_t width = count > kWidth ? kPanel : kWidth;
+      uint32_t* panel = to + j * units;
+      if (s.b.is_transposed) {
+        PackTransposedPanel(s, At(s.b.data, s.b.dtype, (begin + j) * s.b.stride), count, width, panel);
+      } else {
+        const void* from = At(s.b.data, s.b.dtype, k * s.b.stride + begin + j);
+        PackRowsOfPanel(s, from, depth, count, width, panel + (is_pairs ? k / 2 : k) * width);
+      }
+      if (k + depth == s.depth) __builtin_memset(panel + filled * width, 0, (units - filled) * width * sizeof(uint32_t));
+    }
+  }
+}
+
 // to[column] = from[column] (widened), times the mask of dropout unless that is null.
 template <class T>
 ROCIT_INLINE void WidenRow(const T* from, int64_t count, const Dropout* dropout, int64_t row, int64_t column, float* to) {
@@ -193,8 +200,6 @@ ROCIT_INLINE void WidenRow(const T* from, int64_t count, const Dropout* dropout,
   }
 }
 
-inline constexpr int64_t kRestWords = kHasTiles ? 16 * kGroupRows : 0;
-
 // The values of each row behind whole tiles, filled up with zeros.
 inline void FillRest(const RowView& view, int64_t rows, Bfloat16* to) {
   const int64_t whole = view.depth / 32 * 32, count = view.depth - whole;
@@ -204,20 +209,17 @@ inline void FillRest(const RowView& view, int64_t rows, Bfloat16* to) {
   }
 }
 
-// Floats that ViewRows may need.
-inline int64_t RoomWords(const Segment& s) { return kGroupRows * s.depth + kRestWords; }
-
-// Products of pairs alone run on the tile registers of AMX.
-inline bool IsOnTiles(const Segment* segments, int64_t count) {
-  for (int64_t s = 0; s < count; ++s) {
-    if (!HasPairs(segments[s])) return false;
-  }
-  return kHasTiles;
+// Floats that ViewRows may need for so much depth.
+inline int64_t RoomWords(int64_t depth) {
+  return kHasTiles ? (depth + 31) / 32 * 32 * 48 : kGroupRows * depth;
 }
 
 // Rows [row, row + rows) of a as the tile reads them: where they lie, or widened, masked or transposed into `room`.
 inline RowView ViewRows(const Segment& s, int64_t row, int64_t rows, const uint32_t* packed, float* room) {
   const bool is_pairs = HasPairs(s);
+#if defined(ROCIT_AMX)
+  if (!is_pairs) return ViewParts(s, row, rows, packed, room);
+#endif
   const bool is_float = s.a.dtype == ROCIT_FLOAT32;
   const int64_t at = s.a.is_transposed ? row : row * s.a.stride;
   const void* from = At(s.a.data, s.a.dtype, at);
@@ -250,14 +252,13 @@ inline RowView ViewRows(const Segment& s, int64_t row, int64_t rows, const uint3
 
 inline constexpr int64_t kMostSegments = 16;
 
-// One piece of a product: packs its columns once, then takes its rows group by group.
-inline void MultiplyPiece(const Piece& piece) {
-  const Product& product = *piece.product;
+// Some rows and columns: packs the columns once, then takes the rows group by group.
+inline void MultiplySlab(const Product& product, const Piece& piece) {
   const int64_t columns = piece.column_end - piece.column_begin, num = product.num_segments;
   int64_t words = 0, room = 0;
   for (int64_t s = 0; s < num; ++s) {
     words += PackedWords(product.segments[s], columns);
-    room += RoomWords(product.segments[s]);
+    room += RoomWords(product.segments[s].depth);
   }
   uint32_t* packed = ThreadScratch<uint32_t>(Scratch::kPanels, words);
   float* rooms = ThreadScratch<float>(Scratch::kRows, room);
@@ -276,19 +277,69 @@ inline void MultiplyPiece(const Piece& piece) {
     starts[s] = next;
     next += PackedWords(product.segments[s], columns);
   }
-  const bool is_on_tiles = IsOnTiles(product.segments, num);
   TileRegisters registers;
   for (int64_t row = piece.row_begin; row < piece.row_end;) {
-    const int64_t rows = NextRows(piece.row_end - row, is_on_tiles);
+    const int64_t rows = NextRows(piece.row_end - row);
     RowView views[kMostSegments];
     float* at = rooms;
     for (int64_t s = 0; s < num; ++s) {
       views[s] = ViewRows(product.segments[s], row, rows, starts[s], at);
-      at += RoomWords(product.segments[s]);
+      at += RoomWords(product.segments[s].depth);
     }
     char* c = const_cast<char*>(At(product.c, product.c_dtype, row * product.c_stride + piece.column_begin));
-    MultiplyPanels(rows, views, num, columns, {c, product.c_stride, columns, product.c_dtype, bias, product.beta},
-                   is_on_tiles ? &registers : nullptr);
+    MultiplyPanels(rows, views, num, {c, product.c_stride, columns, product.c_dtype, bias, product.beta},
+                   &registers);
     row += rows;
   }
+}
+
+#if defined(ROCIT_AMX)
+// Part of the depth of a segment.
+inline Segment DepthOf(const Segment& s, int64_t begin, int64_t depth) {
+  Segment part = s;
+  part.a.data = At(s.a.data, s.a.dtype, begin * (s.a.is_transposed ? s.a.stride : 1));
+  part.b.data = At(s.b.data, s.b.dtype, begin * (s.b.is_transposed ? 1 : s.b.stride));
+  part.depth = depth;
+  return part;
+}
+
+// Parts of float32 take three times the memory: they are taken a stretch of the depth at a time and added up in c, so that
+// a slab has many columns and each row is split seldom.
+inline void MultiplyStretches(const Product& product, const Piece& piece) {
+  constexpr int64_t kLittle = 64;  // of an adapter, which goes with the stretch before it
+  Segment parts[kMostSegments];
+  Product stretch = product;
+  stretch.segments = parts;
+  stretch.num_segments = 0;
+  for (int64_t s = 0; s < product.num_segments; ++s) {
+    const int64_t whole = product.segments[s].depth, count = (whole + kPartsDepth - 1) / kPartsDepth;
+    for (int64_t i = 0, k = 0; i < count; ++i) {
+      const int64_t left = whole - k, depth = i + 1 < count ? (left / (count - i) + 31) / 32 * 32 : left;
+      parts[stretch.num_segments++] = DepthOf(product.segments[s], k, depth);
+      k += depth;
+      const bool is_last = i + 1 == count && s + 1 == product.num_segments;
+      if (!is_last && i + 1 == count && product.segments[s + 1].depth <= kLittle) continue;
+      MultiplySlab(stretch, piece);
+      stretch.num_segments = 0;
+      stretch.bias = nullptr;
+      stretch.beta = 1;
+    }
+  }
+}
+
+inline bool HasStretches(const Product& product) {
+  int64_t depth = 0;
+  for (int64_t s = 0; s < product.num_segments; ++s) {
+    if (HasPairs(product.segments[s]) || product.segments[s].dropout != nullptr) return false;
+    depth += product.segments[s].depth;
+  }
+  return product.c_dtype == ROCIT_FLOAT32 && depth > kPartsDepth;
+}
+#endif
+
+inline void MultiplyPiece(const Piece& piece) {
+#if defined(ROCIT_AMX)
+  if (HasStretches(*piece.product)) return MultiplyStretches(*piece.product, piece);
+#endif
+  MultiplySlab(*piece.product, piece);
 }

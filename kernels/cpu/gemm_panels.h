@@ -14,10 +14,20 @@ struct RowView {
 #if defined(ROCIT_AMX)
 #include "amx_tile.h"
 inline constexpr int64_t kGroupRows = 32;
+
+inline int64_t NextRows(int64_t left) { return left < kGroupRows ? left : kGroupRows; }
+
+ROCIT_INLINE void MultiplyPanel(int64_t rows, const RowView* views, int64_t num_views, int64_t column,
+                                const TileTarget& target) {
+  const bool is_wide = target.columns > kWidth;
+  if (rows > 16 && is_wide) MultiplyOnTiles<true, 2>(rows, views, num_views, column, target);
+  else if (rows > 16) MultiplyOnTiles<true, 1>(rows, views, num_views, column, target);
+  else if (is_wide) MultiplyOnTiles<false, 2>(rows, views, num_views, column, target);
+  else MultiplyOnTiles<false, 1>(rows, views, num_views, column, target);
+}
 #else
 struct TileRegisters {};
 inline constexpr int64_t kGroupRows = kTileRows;
-#endif
 
 // One tile; `column` is that of its panel in the packed slab.
 template <int kRows, int kVecs>
@@ -40,8 +50,7 @@ __attribute__((noinline)) void MultiplyTile(const RowView* views, int64_t num_vi
 }
 
 // Rows of the next tile when `left` are left.
-inline int64_t NextRows(int64_t left, bool is_on_tiles) {
-  if (is_on_tiles) return left < kGroupRows ? left : kGroupRows;
+inline int64_t NextRows(int64_t left) {
   if (left >= kTileRows) return kTileRows;
   for (int64_t rows = kTileRows > 8 ? 8 : 4; rows > 1; rows /= 2) {
     if (left >= rows) return rows;
@@ -63,28 +72,29 @@ ROCIT_INLINE void MultiplyRows(int64_t rows, const RowView* views, int64_t num_v
   }
 }
 
-// All panels of a slab of `columns` columns for one group of rows; target is that of the first.
-ROCIT_INLINE void MultiplyPanels(int64_t rows, const RowView* views, int64_t num_views, int64_t columns,
-                                 TileTarget target, [[maybe_unused]] TileRegisters* registers) {
-#if defined(ROCIT_AMX)
-  if (registers != nullptr) registers->Configure(rows);
+ROCIT_INLINE void MultiplyPanel(int64_t rows, const RowView* views, int64_t num_views, int64_t column,
+                                const TileTarget& target) {
+  if (target.columns > kWidth) MultiplyRows<kTileVecs>(rows, views, num_views, column, target);
+  else MultiplyRows<1>(rows, views, num_views, column, target);
+}
 #endif
-  for (int64_t column = 0; column < columns; column += kPanel) {
-    TileTarget to = target;
-    to.c = static_cast<char*>(target.c) + column * (target.dtype == ROCIT_FLOAT32 ? 4 : 2);
-    to.columns = columns - column;
-    if (target.bias != nullptr) to.bias = target.bias + column;
-    const bool is_wide = to.columns > kWidth;
+
+// The target of the panel at `column`; target is that of the first.
+ROCIT_INLINE TileTarget TargetAt(const TileTarget& target, int64_t column) {
+  TileTarget to = target;
+  to.c = static_cast<char*>(target.c) + column * (target.dtype == ROCIT_FLOAT32 ? 4 : 2);
+  to.columns = target.columns - column;
+  if (target.bias != nullptr) to.bias = target.bias + column;
+  return to;
+}
+
+// All panels of a slab of target.columns columns for one group of rows.
+ROCIT_INLINE void MultiplyPanels(int64_t rows, const RowView* views, int64_t num_views, const TileTarget& target,
+                                 [[maybe_unused]] TileRegisters* registers) {
 #if defined(ROCIT_AMX)
-    if (registers != nullptr) {
-      if (rows > 16 && is_wide) MultiplyOnTiles<true, 2>(rows, views, num_views, column, to);
-      else if (rows > 16) MultiplyOnTiles<true, 1>(rows, views, num_views, column, to);
-      else if (is_wide) MultiplyOnTiles<false, 2>(rows, views, num_views, column, to);
-      else MultiplyOnTiles<false, 1>(rows, views, num_views, column, to);
-      continue;
-    }
+  registers->Configure(rows);
 #endif
-    if (is_wide) MultiplyRows<kTileVecs>(rows, views, num_views, column, to);
-    else MultiplyRows<1>(rows, views, num_views, column, to);
+  for (int64_t column = 0; column < target.columns; column += kPanel) {
+    MultiplyPanel(rows, views, num_views, column, TargetAt(target, column));
   }
 }

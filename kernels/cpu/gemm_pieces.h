@@ -10,22 +10,27 @@
 
 namespace rocit {
 
-constexpr int64_t kSlabBytes = 1 << 19;  // packed columns stay in a second-level cache
-constexpr int64_t kSlabColumns = 96;
+// Packed columns stay in a second-level cache, which is larger where there is AMX.
+constexpr int64_t kSlabBytes = 1 << 19, kSlabBytesOfAmx = 1 << 20;
+constexpr int64_t kSlabColumns = 96, kSlabColumnsOfAmx = 288;
 constexpr int64_t kColumnStep = 32;  // a multiple of every path's panel
 
 // Rows are cut into multiples of a tile's. On AMX packing columns costs as much as multiplying 80 rows by them, so a piece
 // has more rows there.
 inline int64_t RowStep() { return rocit_path() == ROCIT_AMX_BF16 ? 32 : 14; }
-inline int64_t PieceRows() { return rocit_path() == ROCIT_AMX_BF16 ? 2048 : 512; }
+inline int64_t PieceRows() { return rocit_path() == ROCIT_AMX_BF16 ? 1024 : 512; }
 
 inline int64_t SlabColumns(const Product& product) {
+  const bool is_amx = rocit_path() == ROCIT_AMX_BF16;
   int64_t bytes = 0;
   for (int64_t s = 0; s < product.num_segments; ++s) {
-    bytes += product.segments[s].depth * SizeOf(product.segments[s].b.dtype);
+    const Segment& segment = product.segments[s];
+    const bool has_parts = is_amx && segment.b.dtype == ROCIT_FLOAT32;
+    bytes += has_parts ? 6 * std::min(kPartsDepth, segment.depth) : SizeOf(segment.b.dtype) * segment.depth;
   }
-  const int64_t fitting = kSlabBytes / std::max<int64_t>(bytes, 1) / kColumnStep * kColumnStep;
-  return std::min(kSlabColumns, std::max(kColumnStep, fitting));
+  const int64_t room = is_amx ? kSlabBytesOfAmx : kSlabBytes;
+  const int64_t fitting = room / std::max<int64_t>(bytes, 1) / kColumnStep * kColumnStep;
+  return std::min(is_amx ? kSlabColumnsOfAmx : kSlabColumns, std::max(kColumnStep, fitting));
 }
 
 // Even parts of about `size`, each a multiple of `step`.

@@ -49,6 +49,9 @@ struct Piece {
   int64_t row_begin, row_end, column_begin, column_end;
 };
 
+// On AMX float32 is packed as three parts, so much of the depth at a time.
+constexpr int64_t kPartsDepth = 576;
+
 inline int64_t SizeOf(RocitDtype dtype) { return dtype == ROCIT_FLOAT32 ? 4 : 2; }
 
 inline const char* At(const void* data, RocitDtype dtype, int64_t index) {

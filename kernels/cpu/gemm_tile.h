@@ -22,10 +22,10 @@ inline constexpr bool kHasTiles = true;
 inline constexpr bool kHasTiles = false;
 #endif
 
-// Words of a packed column: pairs of bfloat16 (on AMX whole tiles of them), or floats.
+// Words of a packed column: pairs of bfloat16 or floats; on AMX whole tiles of pairs, or of the three parts of floats.
 ROCIT_INLINE int64_t Units(int64_t depth, bool is_pairs) {
-  if (!is_pairs) return depth;
-  return kHasTiles ? (depth + 31) / 32 * 16 : (depth + 1) / 2;
+  if (kHasTiles) return (depth + 31) / 32 * 16 * (is_pairs ? 1 : 3);
+  return is_pairs ? (depth + 1) / 2 : depth;
 }
 
 ROCIT_INLINE NativeFloat Splat(float value) {

@@ -102,7 +102,7 @@ ROCIT_INLINE void TakeRows(const EntropyPiece& piece, const EntropySlab& slab, i
   for (int64_t r = 0; r < rows; ++r) {
     for (int64_t j = words; j < slab.width; ++j) logits[r * slab.width + j] = -__builtin_inff();
   }
-  MultiplyPanels(rows, &view, 1, words, {logits, slab.width, words, ROCIT_FLOAT32, nullptr, 0}, registers);
+  MultiplyPanels(rows, &view, 1, {logits, slab.width, words, ROCIT_FLOAT32, nullptr, 0}, registers);
   for (int64_t r = 0; r < rows; ++r) {
     TakeTargets(piece, row + r, logits + r * slab.width, slab.begin, slab.end);
     TakeLogits(piece, row + r, logits + r * slab.width, slab.width, exps + r * slab.width);
@@ -110,7 +110,7 @@ ROCIT_INLINE void TakeRows(const EntropyPiece& piece, const EntropySlab& slab, i
   if (piece.pulls == nullptr) return;
   const RowView weights = ViewRows(slab.pulls, 0, rows, slab.packed_pulls, room);
   float* to = piece.pulls + row * args.hidden_size;
-  MultiplyPanels(rows, &weights, 1, args.hidden_size,
+  MultiplyPanels(rows, &weights, 1,
                  {to, args.hidden_size, args.hidden_size, ROCIT_FLOAT32, nullptr, 1}, registers);
 }
 
@@ -118,13 +118,12 @@ inline void TakePiece(const EntropyPiece& piece) {
   const RocitLinearCrossEntropyArgs& args = *piece.args;
   const int64_t C = args.hidden_size, step = SlabWords(args), width = (step + kPanel - 1) / kPanel * kPanel;
   const bool has_pairs = kHasPairs && args.dtype == ROCIT_BFLOAT16;
-  const int64_t wide = (C + kPanel) * step;  // words of either packing, at most
-  uint32_t* packed = ThreadScratch<uint32_t>(Scratch::kPanels, 2 * wide + width * C);
-  float* room = ThreadScratch<float>(Scratch::kRows, kGroupRows * (C > width ? C : width) + kRestWords);
+  const int64_t packed_words = Units(C, has_pairs) * (step + kWidth) + Units(step, has_pairs) * (C + kWidth);
+  uint32_t* packed = ThreadScratch<uint32_t>(Scratch::kPanels, packed_words);
+  float* room = ThreadScratch<float>(Scratch::kRows, RoomWords(C > width ? C : width));
   float* logits = ThreadScratch<float>(Scratch::kTile, kGroupRows * width);
   float* exps = ThreadScratch<float>(Scratch::kSums, kGroupRows * width);
   TileRegisters registers;
-  TileRegisters* on_tiles = kHasTiles && has_pairs ? &registers : nullptr;
   for (int64_t row = piece.row_begin; row < piece.row_end; ++row) {
     piece.largest[row] = -__builtin_inff();
     piece.sums[row] = 0;
@@ -145,9 +144,9 @@ inline void TakePiece(const EntropyPiece& piece) {
     PackSlab(slab.logits, 0, end - word, packed);
     if (piece.pulls != nullptr) PackSlab(slab.pulls, 0, C, packed + PackedWords(slab.logits, end - word));
     for (int64_t row = piece.row_begin; row < piece.row_end;) {
-      const int64_t rows = NextRows(piece.row_end - row, on_tiles != nullptr);
-      if (has_pairs) TakeRows(piece, slab, row, rows, room, logits, reinterpret_cast<Bfloat16*>(exps), on_tiles);
-      else TakeRows(piece, slab, row, rows, room, logits, exps, on_tiles);
+      const int64_t rows = NextRows(piece.row_end - row);
+      if (has_pairs) TakeRows(piece, slab, row, rows, room, logits, reinterpret_cast<Bfloat16*>(exps), &registers);
+      else TakeRows(piece, slab, row, rows, room, logits, exps, &registers);
       row += rows;
     }
   }

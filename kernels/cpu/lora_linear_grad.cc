@@ -119,8 +119,8 @@ class InputGradient {
   std::vector<float> floats_;
 };
 
-// dA and dB of all projections: outer products of the register tile, or where floats are split one product whose rows are
-// the parts, which are added up at the end.
+// dA and dB of all projections: outer products of the register tile; on the tile registers of AMX plain products, beside a
+// bfloat16 base with three rows a row, its parts, which are added up at the end.
 class AdapterGradients {
  public:
   AdapterGradients(const RocitLoraLinearGradArgs& args, const Adapters& adapters, const float* dz, FloatParts* parts)
@@ -149,49 +149,58 @@ class AdapterGradients {
 
   void AddPieces(std::vector<Piece>* pieces, std::vector<OuterPiece>* outer) const {
     for (int64_t i = 0; i < num_outer_; ++i) AddOuterPieces(outer_[i], outer);
-    for (int64_t i = 0; i < num_split_; ++i) rocit::AddPieces(split_[i].product, pieces);
+    for (int64_t i = 0; i < num_plain_; ++i) rocit::AddPieces(plain_[i].product, pieces);
   }
 
   void Finish(const RocitParallel* parallel) const {
-    for (int64_t i = 0; i < num_split_; ++i) {
-      const OuterProduct& of = split_[i].of;
-      ParallelFor(parallel, of.count, 3 * of.columns, [&](int64_t begin, int64_t end) {
+    for (int64_t i = 0; i < num_plain_; ++i) {
+      const OuterProduct& of = plain_[i].of;
+      const int64_t parts = plain_[i].product.rows / std::max<int64_t>(1, of.count), size = of.count * of.columns;
+      ParallelFor(parallel, of.count, parts * of.columns, [&](int64_t begin, int64_t end) {
         for (int64_t r = begin; r < end; ++r) {
-          const float *high = split_[i].sums.get() + r * of.columns, *middle = high + of.count * of.columns,
-                      *low = middle + of.count * of.columns;
-          for (int64_t c = 0; c < of.columns; ++c) of.out[r][c * of.out_step] = high[c] + (middle[c] + low[c]);
+          const float* sums = plain_[i].sums.get() + r * of.columns;
+          for (int64_t c = 0; c < of.columns; ++c) {
+            const float rest = parts == 3 ? sums[size + c] + sums[2 * size + c] : 0;
+            of.out[r][c * of.out_step] = sums[c] + rest;
+          }
         }
       });
     }
   }
 
  private:
-  struct SplitProduct {
+  struct PlainProduct {
     OuterProduct of;
     Segment segment;
     Product product;
-    std::unique_ptr<float[]> sums;  // [3 * count, columns]
+    std::unique_ptr<float[]> sums;  // [parts * count, columns]
   };
 
   void Add(const OuterProduct& product) {
-    if (!parts_->splits() || product.dropout != nullptr || product.rows == 0) {
+    if (rocit_path() != ROCIT_AMX_BF16 || product.dropout != nullptr || product.rows == 0) {
       outer_[num_outer_++] = product;
       return;
     }
-    SplitProduct* split = &split_[num_split_++];
-    split->of = product;
-    split->sums.reset(new float[std::max<int64_t>(1, 3 * product.count * product.columns)]);
-    const Matrix s = parts_->SplitTransposed({product.s, product.s_stride, product.rows, product.count, product.scale});
-    split->segment = {s, product.y, product.rows, 1, nullptr};
-    split->product = {&split->segment, 1,       3 * product.count, product.columns, split->sums.get(), ROCIT_FLOAT32,
+    PlainProduct* plain = &plain_[num_plain_++];
+    plain->of = product;
+    const int64_t count = parts_->splits() ? 3 * product.count : product.count;
+    plain->sums.reset(new float[std::max<int64_t>(1, count * product.columns)]);
+    if (parts_->splits()) {
+      const Matrix s = parts_->SplitTransposed({product.s, product.s_stride, product.rows, product.count, product.scale});
+      plain->segment = {s, product.y, product.rows, 1, nullptr};
+    } else {
+      plain->segment = {Transposed(product.s, ROCIT_FLOAT32, product.s_stride), product.y, product.rows, product.scale,
+                        nullptr};
+    }
+    plain->product = {&plain->segment, 1,       count,         product.columns, plain->sums.get(), ROCIT_FLOAT32,
                       product.columns, nullptr, ROCIT_FLOAT32, 0};
   }
 
   FloatParts* parts_;
   std::vector<float*> rows_of_a_, rows_of_b_;
   OuterProduct outer_[2 * kMostProjections];
-  SplitProduct split_[2 * kMostProjections];
-  int64_t num_outer_ = 0, num_split_ = 0;
+  PlainProduct plain_[2 * kMostProjections];
+  int64_t num_outer_ = 0, num_plain_ = 0;
 };
 
 }  // namespace
