@@ -18,7 +18,7 @@ constexpr int64_t kColumnStep = 32;  // a multiple of every path's panel
 // Rows are cut into multiples of a tile's. On AMX packing columns costs as much as multiplying 80 rows by them, so a piece
 // has more rows there.
 inline int64_t RowStep() { return rocit_path() == ROCIT_AMX_BF16 ? 32 : 14; }
-inline int64_t PieceRows() { return rocit_path() == ROCIT_AMX_BF16 ? 1024 : 512; }
+inline int64_t PieceRows() { return rocit_path() == ROCIT_AMX_BF16 ? 2048 : 512; }
 
 inline int64_t SlabColumns(const Product& product) {
   const bool is_amx = rocit_path() == ROCIT_AMX_BF16;
