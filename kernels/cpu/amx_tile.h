@@ -1,62 +1,19 @@
-// Products of bfloat16 pairs on the tile registers of AMX (Intel's manual, TDPBF16PS): sums of 32 rows by 32 columns in
-// four tiles, 32 of the depth an instruction. The panels are those of the register tile, their depth filled up with
-// zeros. Each sum runs over the depth in order. Included by gemm_panels.h.
+// Panels of a product on the tile registers of AMX. They are those of the register tile, their depth filled up with zeros.
+// Included by gemm_panels.h.
+
+#include "amx_registers.h"
 
 inline constexpr int64_t kTileDepth = 32;
-
-// The tile registers of this thread, given back at the end. 0 to 3: sums of the upper and the lower rows; 4, 5: their a;
-// 6, 7: the halves of b.
-class TileRegisters {
- public:
-  ~TileRegisters() {
-    if (rows_ > 0) _tile_release();
-  }
-  void Configure(int64_t rows) {
-    if (rows == rows_) return;
-    rows_ = rows;
-    struct {
-      uint8_t palette = 1, start = 0, unused[14] = {};
-      uint16_t bytes[16] = {};
-      uint8_t rows[16] = {};
-    } shape;
-    const uint8_t upper = static_cast<uint8_t>(rows < 16 ? rows : 16), lower = static_cast<uint8_t>(rows - upper);
-    const uint8_t all[8] = {upper, upper, lower, lower, upper, lower, 16, 16};
-    for (int i = 0; i < 8; ++i) {
-      shape.rows[i] = all[i];
-      shape.bytes[i] = all[i] > 0 ? 64 : 0;
-    }
-    _tile_loadconfig(&shape);
-  }
-
- private:
-  int64_t rows_ = 0;
-};
-
-// 32 of the depth. kVecs: 16 columns each.
-template <bool kHasLower, int kVecs>
-ROCIT_INLINE void AddOnTiles(const char* a, int64_t a_bytes, const uint32_t* b) {
-  _tile_stream_loadd(6, b, kVecs * 64);
-  _tile_loadd(4, a, a_bytes);
-  _tile_dpbf16ps(0, 4, 6);
-  if (kVecs == 2) {
-    _tile_stream_loadd(7, b + kWidth, kVecs * 64);
-    _tile_dpbf16ps(1, 4, 7);
-  }
-  if (!kHasLower) return;
-  _tile_loadd(5, a + 16 * a_bytes, a_bytes);
-  _tile_dpbf16ps(2, 5, 6);
-  if (kVecs == 2) _tile_dpbf16ps(3, 5, 7);
-}
 
 template <bool kHasLower, int kVecs>
 ROCIT_INLINE void AddPairView(const RowView& view, const uint32_t* b) {
   const char* a = static_cast<const char*>(view.a);
   const int64_t whole = view.depth / kTileDepth;
   for (int64_t k = 0; k < whole; ++k) {
-    AddOnTiles<kHasLower, kVecs>(a + 2 * kTileDepth * k, 2 * view.stride, b);
+    AddOnTiles<kHasLower, kVecs>(a + 2 * kTileDepth * k, 2 * view.stride, b, kVecs * 64);
     b += kVecs * kWidth * (kTileDepth / 2);
   }
-  if (whole * kTileDepth < view.depth) AddOnTiles<kHasLower, kVecs>((const char*)view.rest, 2 * kTileDepth, b);
+  if (whole * kTileDepth < view.depth) AddOnTiles<kHasLower, kVecs>(view.rest, 2 * kTileDepth, b, kVecs * 64);
 }
 
 // One part of a block of b by the first kParts parts of one of a.
@@ -91,24 +48,6 @@ ROCIT_INLINE void AddPartView(const RowView& view, const uint32_t* b) {
   }
 }
 
-template <bool kHasLower, int kVecs>
-ROCIT_INLINE void LoadSums(const float* from, int64_t stride) {
-  _tile_loadd(0, from, 4 * stride);
-  if (kVecs == 2) _tile_loadd(1, from + kWidth, 4 * stride);
-  if (!kHasLower) return;
-  _tile_loadd(2, from + 16 * stride, 4 * stride);
-  if (kVecs == 2) _tile_loadd(3, from + 16 * stride + kWidth, 4 * stride);
-}
-
-template <bool kHasLower, int kVecs>
-ROCIT_INLINE void StoreSums(float* to, int64_t stride) {
-  _tile_stored(0, to, 4 * stride);
-  if (kVecs == 2) _tile_stored(1, to + kWidth, 4 * stride);
-  if (!kHasLower) return;
-  _tile_stored(2, to + 16 * stride, 4 * stride);
-  if (kVecs == 2) _tile_stored(3, to + 16 * stride + kWidth, 4 * stride);
-}
-
 template <int kVecs, class T>
 ROCIT_INLINE void FinishSums(const float* sums, int64_t rows, const TileTarget& to) {
   for (int64_t r = 0; r < rows; ++r) {
@@ -136,10 +75,7 @@ __attribute__((noinline)) void MultiplyOnTiles(int64_t rows, const RowView* view
   if (is_direct && target.beta == 1) {
     LoadSums<kHasLower, kVecs>(sums, stride);
   } else {
-    _tile_zero(0);
-    if (kVecs == 2) _tile_zero(1);
-    if (kHasLower) _tile_zero(2);
-    if (kHasLower && kVecs == 2) _tile_zero(3);
+    ClearSums<kHasLower, kVecs>();
   }
   for (int64_t s = 0; s < num_views; ++s) {
     const uint32_t* b = views[s].b + column * views[s].units();

@@ -88,7 +88,7 @@ void MultiplyColumns(const TileProduct& p, int64_t column) {
 }
 
 template <class Word, Neighbours kNeighbours>
-void Multiply(const TileProduct& p) {
+void MultiplyInRegisters(const TileProduct& p) {
   const int64_t vectors = p.columns / kWidth;
   int64_t v = 0;
   for (; v + kBlockVectors <= vectors; v += kBlockVectors) {

@@ -3,6 +3,7 @@
 #include "tree_attention.h"
 
 #include <cstring>
+#include <type_traits>
 #include <vector>
 
 #include "attention_rows.h"
@@ -24,6 +25,7 @@ int64_t TileWords(int64_t head_dim) {
 }  // namespace rocit
 
 #define ROCIT_BF16_PATH
+#define ROCIT_AMX_PATH
 #define ROCIT_LOOPS "tree_attention_loops.h"
 #include "each_path.h"
 

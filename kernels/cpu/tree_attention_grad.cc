@@ -2,6 +2,7 @@
 // chunk has sums of dq of its own, added up in order at the end, so that every score is computed once and the number of
 // threads changes no bit. Bound by multiplications: five products a tile.
 #include <cstring>
+#include <type_traits>
 #include <vector>
 
 #include "attention_rows.h"
@@ -35,6 +36,7 @@ struct GradPlan {
 }  // namespace rocit
 
 #define ROCIT_BF16_PATH
+#define ROCIT_AMX_PATH
 #define ROCIT_LOOPS "tree_attention_grad_loops.h"
 #include "each_path.h"
 

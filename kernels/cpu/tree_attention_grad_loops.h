@@ -210,6 +210,10 @@ inline void PullAnyChunk(const RocitTreeAttentionGradArgs& args, const GradPlan&
   if (args.in.dtype == ROCIT_FLOAT32) {
     PullChunk<Widened<float>, float>(args, plan, chunk, key_head, memory);
   } else {
+#if defined(ROCIT_AMX)
+    TileRegisters registers;
+    registers.Configure(32);
+#endif
 #if ROCIT_PAIRS
     PullChunk<Paired, Bfloat16>(args, plan, chunk, key_head, memory);
 #else

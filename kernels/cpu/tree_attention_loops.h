@@ -198,6 +198,10 @@ inline void AttendAnyTile(const RocitTreeAttentionArgs& args, int64_t key_head, 
   if (args.in.dtype == ROCIT_FLOAT32) {
     AttendTile<Widened<float>, float>(args, key_head, tile, memory);
   } else {
+#if defined(ROCIT_AMX)
+    TileRegisters registers;
+    registers.Configure(32);
+#endif
 #if ROCIT_PAIRS
     AttendTile<Paired, Bfloat16>(args, key_head, tile, memory);
 #else
