@@ -12,17 +12,15 @@ import {
   floatType,
   forest,
   indices,
+  MOST_INT32,
+  NO_FLOATS,
+  NOT_FINITE,
   positive,
   repeat,
   size,
   subtreeEnds,
   wrongEnds,
 } from '../support/random_sizes.ts';
-
-const NOT_FINITE = [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
-const MOST = 2 ** 31 - 1;
-/** Dtypes that do not fit the only input of an attribute's type. */
-const NO_FLOATS = ['int32', 'uint8', 'bool'] as const;
 
 /** Inputs go to the door in the order of `args`. */
 function door(
@@ -104,7 +102,7 @@ const embedding = fc.tuple(rows, size, anyInts).map(([{ N, C, type, values }, V,
   const ids = indices(numbers, N, V);
   const args = {
     weight: floats([V, C], values, type, { free: [0, 1], wrongTypes: NO_FLOATS }),
-    ids: ints(ids, { free: [0], wrong: anywhere(ids.length, -1, V, MOST) }),
+    ids: ints(ids, { free: [0], wrong: anywhere(ids.length, -1, V, MOST_INT32) }),
   };
   return door('RocitEmbedding', 1, args, { T: { type } });
 });
@@ -117,7 +115,7 @@ const entropy = fc
     const args = {
       x: floats([N, C], values, type, { free: [0] }),
       weight: floats([V, C], values, type, { free: [0] }),
-      edge_rows: ints(rows, { wrong: anywhere(count, -1, N, MOST) }),
+      edge_rows: ints(rows, { wrong: anywhere(count, -1, N, MOST_INT32) }),
       edge_targets: ints(targets, { wrong: anywhere(count, -100, V) }),
       edge_weights: bits(repeat(weights, count), { wrong: anywhere(count, ...NOT_FINITE) }),
     };
@@ -237,7 +235,7 @@ const readTensor = (folder: string) => {
         wrong: [
           [1, -1, `${offset - 2 ** 32}`],
           [1, 1, tooShort],
-          [0, MOST, tooShort],
+          [0, MOST_INT32, tooShort],
         ],
       }),
     };

@@ -1,6 +1,7 @@
 // Random calls with random mistakes: what fits is computed, what does not is refused by an error that says so.
 import fc from 'fast-check';
 import { expect } from 'vitest';
+import type { Attribute } from '../../src/engine/backend.ts';
 import type { DType } from '../../src/engine/tensor.ts';
 import type { Argument, Call } from './calls.ts';
 
@@ -34,10 +35,15 @@ export function mistakesIn(call: Call): Mistake[] {
       name,
       call: { ...call, settings: { ...call.settings, ...wrong } },
       isSure: true,
-      value: typeof value !== 'object' ? String(value) : 'float' in value ? String(value.float) : '',
+      value: numberIn(value),
     })),
   );
   return [...ofArguments, ...ofSettings];
+}
+
+function numberIn(setting: Attribute): string {
+  if (typeof setting === 'number') return String(setting);
+  return typeof setting === 'object' && 'float' in setting ? String(setting.float) : '';
 }
 
 type Change = Omit<Mistake, 'name' | 'call'> & { changed: Argument };

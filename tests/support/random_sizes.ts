@@ -16,6 +16,11 @@ export const finiteFloats = fc.array(fc.float({ noNaN: true, noDefaultInfinity: 
 export const floatType = fc.constantFrom('float32' as const, 'bfloat16' as const);
 export const anyInts = fc.array(fc.integer(), { minLength: 1, maxLength: 8 });
 
+export const NOT_FINITE = [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+export const MOST_INT32 = 2 ** 31 - 1;
+/** Dtypes that do not fit a float tensor which decides by itself of which of the two dtypes the call is. */
+export const NO_FLOATS = ['int32', 'uint8', 'bool'] as const;
+
 /** As many of the values as asked for, from the beginning again where they end. */
 export function repeat(values: readonly number[], count: number): number[] {
   return Array.from({ length: count }, (_, i) => values[i % values.length] as number);
