@@ -95,14 +95,6 @@ inline unsigned NumBlocks(int64_t items, int64_t items_per_block) {
   return blocks <= 0x7fffffff ? static_cast<unsigned>(blocks) : 0xffffffffu;
 }
 
-// Multiprocessors of the current device, or 1 where it does not say.
-inline int NumMultiprocessors() {
-  int device = 0, count = 1;
-  if (cudaGetDevice(&device) != cudaSuccess) return 1;
-  if (cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device) != cudaSuccess) return 1;
-  return count;
-}
-
 // Elements.
 
 struct Bf16 {

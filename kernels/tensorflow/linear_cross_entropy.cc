@@ -1,6 +1,8 @@
 // The door of linear_cross_entropy: RocitLinearCrossEntropy. See include/linear_cross_entropy.h.
 #include "linear_cross_entropy.h"
 
+#include <cmath>
+
 #include "door.h"
 
 namespace rocit {
@@ -45,6 +47,14 @@ absl::Status CheckIndices(const char* name, const Tensor& tensor, int64_t limit)
   return absl::OkStatus();
 }
 
+absl::Status CheckWeights(const Tensor& tensor) {
+  const float* weights = Floats(tensor);
+  for (int64_t e = 0; e < tensor.NumElements(); ++e) {
+    if (!std::isfinite(weights[e])) return Refuse(kOp, ": expected finite edge_weights, got ", weights[e], " at edge ", e);
+  }
+  return absl::OkStatus();
+}
+
 template <class Device, class T>
 class LinearCrossEntropyOp : public OpKernel {
  public:
@@ -63,6 +73,7 @@ class LinearCrossEntropyOp : public OpKernel {
     OP_REQUIRES_OK(ctx, CheckShape(kOp, "edge_weights", weights, rows.shape()));
     OP_REQUIRES_OK(ctx, CheckIndices("edge_rows", rows, x.dim_size(0)));
     OP_REQUIRES_OK(ctx, CheckIndices("edge_targets", targets, weight.dim_size(0)));
+    OP_REQUIRES_OK(ctx, CheckWeights(weights));
     Tensor *loss = nullptr, *edge_losses = nullptr, *dx = nullptr;
     OP_REQUIRES_OK(ctx, ctx->allocate_output(0, TensorShape({}), &loss));
     OP_REQUIRES_OK(ctx, ctx->allocate_output(1, rows.shape(), &edge_losses));

@@ -1,6 +1,7 @@
 // The door of lora_linear: RocitLoraLinear and RocitLoraLinearGrad. See include/lora_linear.h.
 #include "lora_linear.h"
 
+#include <cmath>
 #include <vector>
 
 #include "door.h"
@@ -104,6 +105,7 @@ class Projections {
         TF_RETURN_IF_ERROR(CheckShape(op, Name("b", p).c_str(), b[p], TensorShape({out, rank})));
       }
       const float scaling = Floats(*settings)[2 * p], dropout = Floats(*settings)[2 * p + 1];
+      if (!std::isfinite(scaling)) return Refuse(op, ": expected a finite scaling, got ", scaling, " of ", Name("b", p));
       if (!(dropout >= 0 && dropout < 1)) {
         return Refuse(op, ": expected dropout in [0, 1), got ", dropout, " of ", Name("a", p));
       }

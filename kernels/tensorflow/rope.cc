@@ -53,7 +53,7 @@ class RopeOp : public OpKernel {
     OP_REQUIRES_OK(ctx, CheckRank("RocitRope", "inv_freq", inv_freq, 1));
     const int64_t rotary_dim = 2 * inv_freq.dim_size(0);
     OP_REQUIRES(ctx, rotary_dim <= head_dim_,
-                Refuse("RocitRope: expected at most ", head_dim_, " rotated channels, got ", rotary_dim));
+                Refuse("RocitRope: expected inv_freq to turn at most ", head_dim_, " channels, got ", rotary_dim));
     Tensor* y = nullptr;
     OP_REQUIRES_OK(ctx, ctx->allocate_output(0, x.shape(), &y));
     RocitRopeArgs args = {DtypeOf<T>(), rows, width / head_dim_, head_dim_, rotary_dim, width, width, interleaved_,

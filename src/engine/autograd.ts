@@ -37,12 +37,7 @@ export function record(node: Node): void {
   tape?.push(node);
 }
 
-/** Runs `fn` without recording. */
-export function noGrad<T>(fn: () => T): T {
-  return withTape(null, fn);
-}
-
-function withTape<T>(replacement: Node[] | null, fn: () => T): T {
+function withTape<T>(replacement: Node[], fn: () => T): T {
   const outer = tape;
   tape = replacement;
   try {

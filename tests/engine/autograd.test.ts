@@ -3,7 +3,6 @@ import { beforeAll, describe, expect, it, vi } from 'vitest';
 import {
   type Gradients,
   needsGradient,
-  noGrad,
   parameter,
   recompute,
   record,
@@ -131,19 +130,6 @@ describe('gradients', () => {
       expect([...gradients.keys()]).toEqual([a]);
       expect(gradients.get(unused)).toBeUndefined();
       expect(frozen.requiresGrad).toBe(false);
-    });
-  });
-
-  it('do not pass what noGrad computed', async () => {
-    await scopeAsync(async () => {
-      const a = scalarOf(3);
-      const { gradients } = await valueAndGradients(async () =>
-        product(
-          a,
-          noGrad(() => product(a, a)),
-        ),
-      );
-      expect(numberIn(gradients.get(a))).toBe(9);
     });
   });
 

@@ -25,6 +25,8 @@ export interface OpCase {
   name: string;
   inputs: Record<string, FloatInput>;
   run(inputs: Record<string, Tensor>): Record<string, Tensor>;
+  /** Typed arrays that `run` hands over. */
+  arrays?: Record<string, Float32Array | Int32Array>;
   /** The outputs of `run`, by name, from the same values in float64. */
   twin(values: Values): Values;
   /** Gradients of the trainable inputs for gradients of the outputs. */
@@ -61,7 +63,7 @@ export function outputGradient(op: OpCase, name: string, size: number, dtype: Fl
   return dtype === 'bfloat16' ? values.map(roundToBfloat16) : values;
 }
 
-/** Runs a case on the engine as it is set; asserts that no tensor changes that another handle can see. */
+/** Runs a case on the engine as it is set; asserts that nothing changes that another handle can see. */
 export async function runCase(op: OpCase, dtype: FloatType): Promise<Results> {
   const execute = vi.spyOn(backend(), 'execute');
   try {
@@ -74,65 +76,78 @@ export async function runCase(op: OpCase, dtype: FloatType): Promise<Results> {
 }
 
 async function runInScope(op: OpCase, dtype: FloatType): Promise<Omit<Results, 'kernels'>> {
-  const values = inputValues(op, dtype);
+  const arrays = mapValues(inputValues(op, dtype), (values) => Float32Array.from(values));
   const inputs = mapValues(op.inputs, ({ shape, trainable, alwaysFloat32 }, name) => {
-    const t = tensor(Float32Array.from(values[name] as Float64Array), shape, alwaysFloat32 ? 'float32' : dtype);
+    const t = tensor(arrays[name] as Float32Array, shape, alwaysFloat32 ? 'float32' : dtype);
     return trainable ? parameter(t) : t;
   });
-  const inputAliases = aliasesOf(inputs);
+  const watched = [...watchArrays({ ...arrays, ...op.arrays }), ...watchTensors(inputs)];
   const trained = Object.keys(op.inputs).filter((name) => op.inputs[name]?.trainable);
   if (trained.length === 0) {
     const outputs = mapValues(op.run(inputs), readFloats);
-    expectUnchanged(inputAliases);
+    expectUnchanged(watched);
     return { outputs, gradients: {} };
   }
   let outputs: Record<string, Float32Array> = {};
-  const outputAliases: Alias[] = [];
+  const kept: Tensor[] = [];
+  // The scopes of the step free outputs and gradients; backward must leave them alone all the same.
+  const keepWatching = (tensors: Record<string, Tensor>) => {
+    const seen = watchTensors(tensors);
+    for (const { t } of seen) kept.push(retain(t));
+    watched.push(...seen);
+  };
   const { gradients } = await valueAndGradients(async () => {
     const made = op.run(inputs);
-    expectUnchanged(inputAliases);
-    // The scope of the step frees them; backward must leave them alone all the same.
-    outputAliases.push(...aliasesOf(made));
-    for (const { t } of outputAliases) retain(t);
+    expectUnchanged(watched);
+    keepWatching(made);
     outputs = mapValues(made, readFloats);
-    return weightedSum(op, made);
+    return weightedSum(op, made, keepWatching);
   });
-  expectUnchanged(inputAliases);
-  expectUnchanged(outputAliases);
-  for (const { t } of outputAliases) release(t);
+  expectUnchanged(watched);
+  kept.forEach(release);
   const zeros = (t: Tensor) => new Float32Array(t.size);
   const gradientOf = (t: Tensor) => (gradients.has(t) ? readFloats(gradients.get(t) as Tensor) : zeros(t));
   return { outputs, gradients: Object.fromEntries(trained.map((name) => [name, gradientOf(inputs[name] as Tensor)])) };
 }
 
-/** A handle to a tensor's memory, and what it showed when it was made. */
-interface Alias {
+/** Memory that no operation may change, and what it held at first. */
+interface Watched {
   name: string;
-  t: Tensor;
+  bytes(): Buffer;
   before: Buffer;
 }
 
-function bytesIn(t: Tensor): Buffer {
-  return Buffer.from(readFloats(t).buffer);
+function watchArrays(arrays: Record<string, Float32Array | Int32Array>): Watched[] {
+  return Object.entries(arrays).map(([name, array]) => {
+    const bytes = () => Buffer.from(array.slice().buffer);
+    return { name: `array of ${name}`, bytes, before: bytes() };
+  });
 }
 
 /** The tensors, their identities and their reshaped views. */
-function aliasesOf(tensors: Record<string, Tensor>): Alias[] {
-  return Object.entries(tensors).flatMap(([name, t]) =>
-    [t, p.identity(t), p.reshape(t, [t.size])].map((alias) => ({ name, t: alias, before: bytesIn(t) })),
+function watchTensors(tensors: Record<string, Tensor>): (Watched & { t: Tensor })[] {
+  return Object.entries(tensors).flatMap(([name, original]) =>
+    [original, p.identity(original), p.reshape(original, [original.size])].map((t) => {
+      const bytes = () => Buffer.from(readFloats(t).buffer);
+      return { name, t, bytes, before: bytes() };
+    }),
   );
 }
 
-function expectUnchanged(aliases: readonly Alias[]): void {
-  const changed = aliases.filter(({ t, before }) => !bytesIn(t).equals(before));
+function expectUnchanged(watched: readonly Watched[]): void {
+  const changed = watched.filter(({ bytes, before }) => !bytes().equals(before));
   expect(
     changed.map(({ name }) => name),
-    'tensors that were changed in place',
+    'what was changed in place',
   ).toEqual([]);
 }
 
-/** A scalar that hands each output its gradient; its value does not matter. */
-function weightedSum(op: OpCase, outputs: Record<string, Tensor>): Tensor {
+/** A scalar that hands each output its gradient, shown to `watch` before; its value does not matter. */
+function weightedSum(
+  op: OpCase,
+  outputs: Record<string, Tensor>,
+  watch: (gradients: Record<string, Tensor>) => void,
+): Tensor {
   const scalar = tensor(Float32Array.of(0), []);
   const taped = Object.entries(outputs).filter(([name]) => !op.withoutGradient?.includes(name));
   record({
@@ -140,9 +155,12 @@ function weightedSum(op: OpCase, outputs: Record<string, Tensor>): Tensor {
     outputs: [scalar],
     saved: [],
     backward: () =>
-      taped.map(([name, { shape, size, dtype }]) =>
-        p.cast(tensor(Float32Array.from(outputGradient(op, name, size, dtype as FloatType)), shape), dtype),
-      ),
+      taped.map(([name, { shape, size, dtype }]) => {
+        const values = Float32Array.from(outputGradient(op, name, size, dtype as FloatType));
+        const gradient = p.cast(tensor(values, shape), dtype);
+        watch({ [`gradient of ${name}`]: gradient });
+        return gradient;
+      }),
   });
   return scalar;
 }

@@ -1,14 +1,14 @@
 // The doors of our operations: TensorFlow calls them in both dtypes, wrong arguments come back as errors that name the
-// operation and the value, random ones never crash the process. Values are proven by kernels/tests and tests/engine/ops.
+// operation and the value. Values are proven by kernels/tests and tests/engine/ops.
 import { writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { Attributes, DType } from '../../src/engine/backend.ts';
 import { cast } from '../../src/engine/primitives.ts';
 import { hasKernel, startEngine } from '../../src/engine/runtime.ts';
 import { floatBits, read, readFloats, runMany, scope, type Tensor, tensor } from '../../src/engine/tensor.ts';
+import { messageOf } from '../support/calls.ts';
 import { inRepository } from '../support/paths.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
@@ -62,18 +62,6 @@ const hyper = (changes: Record<number, number> = {}) =>
 function adamw(lists: Tensor[][], settings: Tensor = hyper()): Tensor[] {
   const N = (lists[0] as Tensor[]).length;
   return runMany('RocitAdamw', { N }, [...lists.flat(), settings], 3 * N + 1);
-}
-
-function messageOf(fn: () => unknown): string {
-  try {
-    scope(() => {
-      fn();
-      return [];
-    });
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error);
-  }
-  return 'no error';
 }
 
 beforeAll(() => writeFileSync(file, new Uint8Array(Float32Array.from([...values, Number.NaN]).buffer)));
@@ -198,47 +186,5 @@ describe.skipIf(!isBuilt)('RocitReadTensor', () => {
     expect(texts[4]).toContain('expected finite values, got NaN or Inf at index 4 of the tensor at byte offset 4');
     expect(texts[5]).toContain('Is a directory');
     expect(texts[6]).toContain('RocitReadTensor: expected a path without zero bytes, got 3 bytes');
-  });
-});
-
-describe.skipIf(!isBuilt)('random arguments', () => {
-  const shape = fc.array(fc.integer({ min: 0, max: 4 }), { maxLength: 3 });
-  const dtype = fc.constantFrom<DType>('float32', 'bfloat16', 'int32');
-  const some = fc.tuple(shape, dtype).map(
-    ([sizes, type]) =>
-      () =>
-        type === 'int32' ? cast(floats(sizes), 'int32') : floats(sizes, type),
-  );
-  const attempts: [string, number, Attributes, number][] = [
-    ['RocitRmsNorm', 3, { T: { type: 'float32' }, eps: { float: 1e-6 } }, 3],
-    ['RocitRmsNormGrad', 5, { T: { type: 'float32' } }, 1],
-    ['RocitAdamw', 5, { N: 1 }, 4],
-    ['RocitRope', 3, { T: { type: 'float32' }, head_dim: 2, interleaved: true, direction: 1 }, 1],
-    ['RocitSwiglu', 2, { T: { type: 'float32' } }, 1],
-    ['RocitSwigluGrad', 3, { T: { type: 'float32' } }, 2],
-    ['RocitEmbedding', 2, { T: { type: 'float32' } }, 1],
-    [
-      'RocitReadTensor',
-      2,
-      { source_type: { type: 'float32' }, T: { type: 'float32' }, shape: { shape: [2] }, check_finite: true },
-      1,
-    ],
-  ];
-
-  it.each(attempts)('%s either computes or refuses with its name', (name, numInputs, attributes, numOutputs) => {
-    fc.assert(
-      fc.property(fc.array(some, { minLength: numInputs, maxLength: numInputs }), (makers) => {
-        const text = messageOf(() =>
-          runMany(
-            name,
-            attributes,
-            makers.map((make) => make()),
-            numOutputs,
-          ),
-        );
-        expect(text === 'no error' || text.includes(name)).toBe(true);
-      }),
-      { numRuns: 200, seed: 7 },
-    );
   });
 });

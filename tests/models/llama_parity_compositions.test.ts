@@ -4,7 +4,7 @@ import { floatGoldens, proveParity } from './parity.ts';
 
 vi.stubEnv('ROCIT_KERNELS', 'off');
 
-proveParity('parity of compositions', floatGoldens(), ({ backend, kernels }) => {
+proveParity('parity of compositions', floatGoldens(), [], ({ backend, kernels }) => {
   expect(backend).toBe('tensorflow');
   expect(kernels).toEqual([]);
 });

@@ -1,7 +1,7 @@
 // Parity with transformers + PEFT on every golden: logits, losses, each LoRA gradient, ten AdamW steps.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type EngineInfo, startEngine } from '../../src/engine/runtime.ts';
-import { liveTensors, readFloats } from '../../src/engine/tensor.ts';
+import { liveTensors, observeOperations, readFloats } from '../../src/engine/tensor.ts';
 import type { CausalLM } from '../../src/models/causal_lm.ts';
 import { loraParameters } from '../../src/nn/lora.ts';
 import { relativeError } from '../reference/relative_error.ts';
@@ -43,16 +43,29 @@ export function floatGoldens(): string[] {
   return names;
 }
 
-/** Registers the tests for the engine as the file has set it; `check` asserts that it is the one meant. */
-export function proveParity(title: string, names: readonly string[], check: (engine: EngineInfo) => void): void {
+/**
+ * Registers the tests for the engine as the file has set it; `check` asserts that it is the one meant. `kernels` are the
+ * operations of our own that run in all of it.
+ */
+export function proveParity(
+  title: string,
+  names: readonly string[],
+  kernels: readonly string[],
+  check: (engine: EngineInfo) => void,
+): void {
   const figures: string[] = [];
+  const executed = new Set<string>();
   beforeAll(async () => {
     const engine = await startEngine();
     check(engine);
+    observeOperations(({ name }) => executed.add(name));
     figures.push(`${engine.backend}, kernels: ${engine.kernels.join(', ') || 'none'}`);
   });
   afterAll(() => {
+    observeOperations(null);
     console.info(`${title}: ${figures.join('\n  ')}`);
+    expect(executed.size).toBeGreaterThan(0);
+    expect([...executed].filter((name) => name.startsWith('Rocit')).sort()).toEqual(kernels);
     expect(liveTensors()).toBe(0);
   });
 

@@ -1,10 +1,20 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { TreeBatch } from '../../src/data/sample.ts';
-import { valueAndGradients } from '../../src/engine/autograd.ts';
+import { parameter, valueAndGradients } from '../../src/engine/autograd.ts';
 import { linearCrossEntropy } from '../../src/engine/ops/linear_cross_entropy.ts';
 import { startEngine } from '../../src/engine/runtime.ts';
-import { liveBytes, liveTensors, readFloats, scopeAsync, type Tensor } from '../../src/engine/tensor.ts';
+import {
+  liveBytes,
+  liveTensors,
+  own,
+  readFloats,
+  release,
+  scopeAsync,
+  type Tensor,
+  tensor,
+} from '../../src/engine/tensor.ts';
 import type { CausalLM } from '../../src/models/causal_lm.ts';
+import type { LoraAdapter } from '../../src/nn/linear.ts';
 import { type LoraSettings, loraParameters } from '../../src/nn/lora.ts';
 import { NonFiniteStep, type OptimizerState, type StepArguments, trainStep } from '../../src/training/step.ts';
 import { temporaryFolder } from '../support/temporary.ts';
@@ -164,21 +174,30 @@ describe('trainStep', () => {
 });
 
 describe('a step that is not finite', () => {
-  /** A model after two steps, the scaling of one adapter broken; what the next step throws; the state before and after. */
-  async function broken(scaling: number, steps: number, strategy: 'sequence' | 'none') {
+  /** A model after some steps with one adapter broken; what the next step throws; the state before and after. */
+  async function broken(spoil: (lora: LoraAdapter) => void, steps: number, strategy: 'sequence' | 'none') {
     const packs = packsOf(madeUpSamples(16, 60), strategy);
     const { model, args } = await trained(packs, steps);
     const linear = model.linears.get('model.layers.1.mlp.down_proj');
     if (linear?.lora == null) throw new Error('the model lacks the layer');
-    linear.lora.scaling = scaling;
+    spoil(linear.lora);
     const before = { state: stateOf(model, args.optimizer), live: liveTensors() };
     const error = await trainStep(packs, args).catch((thrown: unknown) => thrown);
     const after = { state: stateOf(model, args.optimizer), live: liveTensors() };
     return { error: error as NonFiniteStep, before, after };
   }
 
+  function spoilB(lora: LoraAdapter): void {
+    release(lora.B);
+    lora.B = parameter(own(tensor(new Float32Array(lora.B.size).fill(Number.POSITIVE_INFINITY), lora.B.shape)));
+  }
+
+  function spoilScaling(lora: LoraAdapter): void {
+    lora.scaling = 3e38;
+  }
+
   it('in its loss leaves parameters and optimizer bit-identical and names the micro-batch', async () => {
-    const { error, before, after } = await broken(Number.POSITIVE_INFINITY, 2, 'none');
+    const { error, before, after } = await broken(spoilB, 2, 'none');
     expect(error).toBeInstanceOf(NonFiniteStep);
     expect([error.message, error.pack]).toMatchInlineSnapshot(`
       [
@@ -191,7 +210,7 @@ describe('a step that is not finite', () => {
 
   it('in a gradient alone leaves parameters and optimizer bit-identical and names the tensor', async () => {
     // B is still zero, so the loss is finite; its gradient overflows.
-    const { error, before, after } = await broken(3e38, 0, 'sequence');
+    const { error, before, after } = await broken(spoilScaling, 0, 'sequence');
     expect(error).toBeInstanceOf(NonFiniteStep);
     expect([error.message, error.pack]).toMatchInlineSnapshot(`
       [

@@ -37,7 +37,6 @@ typedef void* cudaStream_t;
 enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorInvalidConfiguration = 9 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2, cudaMemcpyDeviceToDevice = 3, cudaMemcpyDefault = 4 };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
-enum cudaDeviceAttr { cudaDevAttrMultiProcessorCount = 16 };
 
 inline cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t) {
   if (bytes > 0) std::memset(to, value, bytes);
@@ -63,11 +62,6 @@ inline cudaError_t cudaGetDevice(int* device) {
   *device = 0;
   return cudaSuccess;
 }
-// Few, so that small tests too give a multiprocessor several pieces.
-inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) {
-  *value = 3;
-  return cudaSuccess;
-}
 template <class F>
 cudaError_t cudaFuncSetAttribute(F, cudaFuncAttribute, int bytes) {
   return static_cast<size_t>(bytes) <= rocit::emulation::kMostSharedBytes ? cudaSuccess : cudaErrorInvalidValue;
@@ -82,7 +76,6 @@ cudaError_t cudaFuncSetAttribute(F, cudaFuncAttribute, int bytes) {
 #define __sinf(x) sinf(x)
 #define __cosf(x) cosf(x)
 #define __fdividef(x, y) ((x) / (y))
-#define __frcp_rn(x) (1.0f / (x))
 #define __fsqrt_rn(x) sqrtf(x)
 #define __fmaf_rn(x, y, z) fmaf(x, y, z)
 #define __fmul_rn(x, y) ((x) * (y))
@@ -100,39 +93,20 @@ inline unsigned __float_as_uint(float x) { return RocitBitCast<unsigned>(x); }
 inline int __float_as_int(float x) { return RocitBitCast<int>(x); }
 inline float __uint_as_float(unsigned x) { return RocitBitCast<float>(x); }
 inline float __int_as_float(int x) { return RocitBitCast<float>(x); }
-inline int __popc(unsigned x) { return __builtin_popcount(x); }
 inline int __clz(int x) { return x == 0 ? 32 : __builtin_clz(static_cast<unsigned>(x)); }
 inline int __ffs(int x) { return __builtin_ffs(x); }
-template <class T>
-inline T __ldg(const T* from) { return *from; }
 template <class T>
 inline T min(T a, T b) { return b < a ? b : a; }
 template <class T>
 inline T max(T a, T b) { return a < b ? b : a; }
 
-template <class T, class Next>
-inline T RocitAtomically(T* to, const Next& next) {
-  T before, after;
-  __atomic_load(to, &before, __ATOMIC_RELAXED);
-  do after = next(before);
-  while (!__atomic_compare_exchange(to, &before, &after, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
-  return before;
-}
 template <class T>
 inline T atomicAdd(T* to, T value) {
-  return RocitAtomically(to, [=](T before) { return before + value; });
-}
-template <class T>
-inline T atomicMax(T* to, T value) {
-  return RocitAtomically(to, [=](T before) { return before < value ? value : before; });
-}
-template <class T>
-inline T atomicMin(T* to, T value) {
-  return RocitAtomically(to, [=](T before) { return value < before ? value : before; });
-}
-template <class T>
-inline T atomicCAS(T* to, T expected, T value) {
-  return RocitAtomically(to, [=](T before) { return before == expected ? value : before; });
+  T before, after;
+  __atomic_load(to, &before, __ATOMIC_RELAXED);
+  do after = before + value;
+  while (!__atomic_compare_exchange(to, &before, &after, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+  return before;
 }
 inline void __threadfence() {}
 

@@ -4,7 +4,7 @@
 import * as p from '../primitives.ts';
 import { hasKernel } from '../runtime.ts';
 import { floatBits, readFloats, runMany, scope, type Tensor } from '../tensor.ts';
-import { check, checkShapes } from './check.ts';
+import { check, checkFinite, checkShapes } from './check.ts';
 
 export interface AdamwArguments {
   /** Float32 tensors of any shape; grads, m and v match them one by one. */
@@ -41,12 +41,7 @@ export function adamw(args: AdamwArguments): AdamwResult {
     params.length > 0 && [grads, m, v].every((list) => list.length === params.length),
     () => `expected one gradient, m and v for each parameter, got ${[params, grads, m, v].map((list) => list.length)}`,
   );
-  const { betas, step } = args;
-  check(
-    'adamw',
-    betas.every((beta) => beta >= 0 && beta < 1) && step >= 1,
-    () => `expected betas in [0, 1) and a step from 1, got ${betas.join(', ')} and step ${step}`,
-  );
+  checkSettings(args);
   // The usual case first: a model has hundreds of adapters, and a step should not spell out what is right with each.
   const fits = (t: Tensor, { shape }: Tensor) =>
     t.dtype === 'float32' && t.shape.length === shape.length && t.shape.every((n, d) => n === shape[d]);
@@ -58,6 +53,17 @@ export function adamw(args: AdamwArguments): AdamwResult {
     }
   });
   return scope(() => (hasKernel('RocitAdamw') ? kernel(args) : composition(args)));
+}
+
+function checkSettings(args: AdamwArguments): void {
+  const { learning_rate, betas, eps, weight_decay, max_grad_norm, step, grad_scale } = args;
+  checkFinite('adamw', { learning_rate, eps, weight_decay, max_grad_norm, step, grad_scale });
+  check('adamw', eps >= 0, () => `expected eps >= 0, got ${eps}`);
+  check(
+    'adamw',
+    betas.every((beta) => beta >= 0 && Math.fround(beta) < 1) && step >= 1,
+    () => `expected betas in [0, 1) and a step from 1, got ${betas.join(', ')} and step ${step}`,
+  );
 }
 
 function kernel(args: AdamwArguments): AdamwResult {

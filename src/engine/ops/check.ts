@@ -39,6 +39,13 @@ export function checkFloat(op: string, tensors: Record<string, Tensor | null>): 
   return dtype;
 }
 
+/** Checks numbers that a kernel takes as float32. */
+export function checkFinite(op: string, numbers: Record<string, number>): void {
+  for (const [name, value] of Object.entries(numbers)) {
+    check(op, Number.isFinite(Math.fround(value)), () => `expected a finite ${name}, got ${value}`);
+  }
+}
+
 /** Throws unless `condition` holds. */
 export function check(op: string, condition: boolean, message: () => string): void {
   if (!condition) throw new Error(`${op}: ${message()}`);

@@ -72,6 +72,8 @@ function checkArguments({ x, weight, edge_rows, edge_targets, edge_weights }: Li
   check(op, row < 0, () => `expected edge rows in [0, ${N}), got ${edge_rows[row]} at edge ${row}`);
   const target = edge_targets.findIndex((t) => t < 0 || t >= V);
   check(op, target < 0, () => `expected targets in [0, ${V}), got ${edge_targets[target]} at edge ${target}`);
+  const wild = edge_weights.findIndex((weight) => !Number.isFinite(weight));
+  check(op, wild < 0, () => `expected finite edge weights, got ${edge_weights[wild]} at edge ${wild}`);
 }
 
 interface Result {

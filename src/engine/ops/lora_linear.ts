@@ -6,7 +6,7 @@ import { needsGradient, record } from '../autograd.ts';
 import * as p from '../primitives.ts';
 import { hasKernel } from '../runtime.ts';
 import { floatBits, none, runMany, scope, type Tensor, tensor } from '../tensor.ts';
-import { check, checkFloat, checkShapes } from './check.ts';
+import { check, checkFinite, checkFloat, checkShapes } from './check.ts';
 
 /** What RocitLoraLinear takes at once. */
 const MOST_PROJECTIONS = 8;
@@ -50,8 +50,9 @@ function checkProjection(x: Tensor, { weight, bias, lora }: Projection): void {
   if (lora === null) return;
   checkFloat('lora_linear', { A: lora.A, B: lora.B });
   check('lora_linear', lora.A.dtype === 'float32', () => `expected float32 adapters, got ${lora.A.dtype}`);
-  const { dropout } = lora;
-  check('lora_linear', dropout >= 0 && dropout < 1, () => `expected dropout in [0, 1), got ${dropout}`);
+  const { scaling, dropout } = lora;
+  checkFinite('lora_linear', { scaling });
+  check('lora_linear', dropout >= 0 && Math.fround(dropout) < 1, () => `expected dropout in [0, 1), got ${dropout}`);
 }
 
 function project(x: Tensor, { weight, bias, lora }: Projection): Tensor {

@@ -5,7 +5,7 @@ import { needsGradient, record } from '../autograd.ts';
 import * as p from '../primitives.ts';
 import { hasKernel } from '../runtime.ts';
 import { none, run, runMany, scope, type Tensor } from '../tensor.ts';
-import { checkFloat, checkShapes } from './check.ts';
+import { check, checkFinite, checkFloat, checkShapes } from './check.ts';
 
 export interface RmsNormArguments {
   /** [N, C] float32 or bfloat16. */
@@ -32,6 +32,8 @@ export function rmsNorm({ x, residual, weight, eps }: RmsNormArguments): { y: Te
     weight: [weight, 'C'],
   });
   checkFloat('rms_norm', { x, residual, weight });
+  checkFinite('rms_norm', { eps });
+  check('rms_norm', eps >= 0, () => `expected eps >= 0, got ${eps}`);
   const wanted = needsGradient(x, residual);
   const compute = hasKernel('RocitRmsNorm') ? forwardKernel : forwardComposition;
   const { y, sum, rstd } = scope(() => compute(x, residual, weight, eps));

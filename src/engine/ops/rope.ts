@@ -23,6 +23,7 @@ export function rope(args: RopeArguments): Tensor {
   const { x, head_dim, position_ids, inv_freq } = args;
   checkShapes('rope', { x: [x, position_ids.length, 'W'] });
   checkFloat('rope', { x });
+  check('rope', Number.isInteger(head_dim) && head_dim > 0, () => `expected a head_dim from 1, got ${head_dim}`);
   const rotaryDim = 2 * inv_freq.length;
   check(
     'rope',

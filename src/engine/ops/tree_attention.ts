@@ -6,7 +6,7 @@ import type { Attributes } from '../backend.ts';
 import * as p from '../primitives.ts';
 import { hasKernel } from '../runtime.ts';
 import { runMany, scope, type Tensor, tensor } from '../tensor.ts';
-import { check, checkFloat, checkShapes } from './check.ts';
+import { check, checkFinite, checkFloat, checkShapes } from './check.ts';
 
 export interface TreeAttentionArguments {
   /** [N, H · D]. */
@@ -38,7 +38,12 @@ export function treeAttention(args: TreeAttentionArguments): Tensor {
   checkArguments(args);
   const { out, saved, backward } = scope(() => (isForKernel(args) ? forwardKernel(args) : forwardComposition(args)));
   if (needsGradient(q, k, v)) {
-    check('tree_attention', args.query_start === 0, () => 'expected query_start 0 where gradients are needed');
+    const { query_start } = args;
+    check(
+      'tree_attention',
+      query_start === 0,
+      () => `expected query_start 0 where gradients are needed, got ${query_start}`,
+    );
     record({
       inputs: [q, k, v],
       outputs: [out],
@@ -87,10 +92,17 @@ function checkArguments({
   num_key_value_heads,
   subtree_end,
   query_start,
+  scale,
 }: TreeAttentionArguments): void {
   const op = 'tree_attention';
   const { N = 0, S = 0, W = 0, X = 0 } = checkShapes(op, { q: [q, 'N', 'W'], k: [k, 'S', 'X'], v: [v, 'S', 'X'] });
   checkFloat(op, { q, k, v });
+  checkFinite(op, { scale });
+  check(
+    op,
+    [num_heads, num_key_value_heads].every((n) => Number.isInteger(n) && n > 0),
+    () => `expected numbers of heads from 1, got ${num_heads} and ${num_key_value_heads}`,
+  );
   check(
     op,
     num_heads % num_key_value_heads === 0 && W * num_key_value_heads === X * num_heads && W % num_heads === 0,
@@ -140,7 +152,8 @@ function forward(args: TreeAttentionArguments, segments: Segment[]): { out: Tens
       return { out: fromGroups(out, args), lse: p.add(p.log(total), top) };
     }),
   );
-  check('tree_attention', segments[0]?.queryBegin === query_start, () => 'expected a segment for the first query');
+  const first = segments[0]?.queryBegin;
+  check('tree_attention', first === query_start, () => `expected a segment for query ${query_start}, got ${first}`);
   return {
     out: p.concat(
       parts.map((part) => part.out),

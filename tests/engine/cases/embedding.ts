@@ -3,12 +3,14 @@ import { embedding } from '../../../src/engine/ops/embedding.ts';
 import * as twin from '../../reference/embedding.ts';
 import type { OpCase } from '../op_case.ts';
 
-function embeddingCase(ids: readonly number[], V: number, C: number): OpCase {
+function embeddingCase(numbers: readonly number[], V: number, C: number): OpCase {
+  const ids = Int32Array.from(numbers);
   return {
     name: `${ids.length} of ${V}×${C}`,
     inputs: { weight: { shape: [V, C], trainable: false } },
-    run: ({ weight }) => ({ y: embedding({ ids: Int32Array.from(ids), weight: weight! }) }),
-    twin: ({ weight }) => ({ y: twin.embedding({ vocab_size: V, hidden_size: C, ids, weight: weight! }) }),
+    run: ({ weight }) => ({ y: embedding({ ids, weight: weight! }) }),
+    arrays: { ids },
+    twin: ({ weight }) => ({ y: twin.embedding({ vocab_size: V, hidden_size: C, ids: numbers, weight: weight! }) }),
     twinGradients: () => ({}),
     // Rows are copied.
     tolerance: 0,

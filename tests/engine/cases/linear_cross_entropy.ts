@@ -32,6 +32,7 @@ function crossEntropyCase({ name, N, C, V, rows, targets, weights, scale = 1 }: 
     name: `${N}×${C} to ${V}, ${name}`,
     inputs: { x: { shape: [N, C], trainable: true, scale }, weight: { shape: [V, C], trainable: false } },
     run: ({ x, weight }) => ({ ...linearCrossEntropy({ x: x!, weight: weight!, ...edges }) }),
+    arrays: edges,
     twin(values) {
       const { loss, edge_losses } = twin.linearCrossEntropy(input(values));
       return { loss: Float64Array.of(loss), edge_losses };

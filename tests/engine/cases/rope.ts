@@ -31,6 +31,7 @@ function ropeCase({ positions, heads, head_dim, rotary_dim = head_dim, ...rest }
     name: `${N}×${heads}×${head_dim}${order} to position ${Math.max(0, ...positions)}`,
     inputs: { x: { shape: [N, heads * head_dim], trainable: true } },
     run: ({ x }) => ({ y: rope({ x: x!, head_dim, position_ids, inv_freq, interleaved }) }),
+    arrays: { position_ids, inv_freq },
     twin: (values) => ({ y: twin.rope(input(values)) }),
     twinGradients: (values, { y }) => ({ x: twin.ropeGrad(input(values), y as Float64Array) }),
     ...(tolerance !== undefined && { tolerance }),

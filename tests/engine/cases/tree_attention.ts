@@ -50,6 +50,7 @@ function attentionCase({ name, ends, heads: [H, K], head_dim: D, query_start = 0
         scale: factor,
       }),
     }),
+    arrays: { subtree_end },
     twin: (values) => ({ o: twin.treeAttention(input(values)).o }),
     twinGradients(values, { o }) {
       if (!trainable) return {};

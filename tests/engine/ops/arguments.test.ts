@@ -1,13 +1,13 @@
 // Wrong arguments: the operations' errors name the operation, the argument and the value; the doors of the kernels
-// refuse wrong shapes by themselves; no values whatever bring the process down.
-import fc from 'fast-check';
+// refuse wrong shapes by themselves. Random ones are in fuzz.test.ts and tests/kernels/door_fuzz.test.ts.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parameter, valueAndGradients } from '../../../src/engine/autograd.ts';
 import type { Attributes } from '../../../src/engine/backend.ts';
 import { adamw } from '../../../src/engine/ops/adamw.ts';
 import { embedding } from '../../../src/engine/ops/embedding.ts';
 import { linearCrossEntropy } from '../../../src/engine/ops/linear_cross_entropy.ts';
 import { loraLinear } from '../../../src/engine/ops/lora_linear.ts';
-import { readTensor } from '../../../src/engine/ops/read_tensor.ts';
+import { type ReadTensorArguments, readTensor } from '../../../src/engine/ops/read_tensor.ts';
 import { rmsNorm } from '../../../src/engine/ops/rms_norm.ts';
 import { rope } from '../../../src/engine/ops/rope.ts';
 import { swiglu } from '../../../src/engine/ops/swiglu.ts';
@@ -17,12 +17,13 @@ import {
   type DType,
   floatBits,
   liveTensors,
-  readFloats,
   runMany,
   scope,
+  scopeAsync,
   type Tensor,
   tensor,
 } from '../../../src/engine/tensor.ts';
+import { fill, messageOf } from '../../support/calls.ts';
 
 beforeAll(async () => {
   const { backend, kernels } = await startEngine();
@@ -45,8 +46,7 @@ beforeAll(async () => {
 });
 afterAll(() => expect(liveTensors()).toBe(0));
 
-const zeros = (shape: readonly number[], dtype?: DType) =>
-  tensor(new Float32Array(shape.reduce((a, b) => a * b, 1)), shape, dtype);
+const zeros = (shape: readonly number[], dtype?: DType) => fill(shape, [0], dtype);
 const ints = (...values: number[]) => Int32Array.from(values);
 
 const lora = (changes: object = {}) => ({
@@ -105,6 +105,14 @@ const norm = (changes: object = {}) => ({
   eps: 1e-5,
   ...changes,
 });
+const reading = (changes: object = {}): ReadTensorArguments => ({
+  path: process.execPath,
+  offset: 0,
+  source_dtype: 'F32',
+  shape: [1],
+  dtype: 'float32',
+  ...changes,
+});
 const linear = (changes: object = {}) => ({ weight: zeros([3, 4]), bias: null, lora: null, ...changes });
 
 const MISTAKES: Record<string, () => unknown> = {
@@ -113,6 +121,8 @@ const MISTAKES: Record<string, () => unknown> = {
   'rms_norm: residual': () => rmsNorm(norm({ residual: zeros([3, 4]) })),
   'rms_norm: dtypes': () => rmsNorm(norm({ weight: zeros([4], 'bfloat16') })),
   'rms_norm: ints': () => rmsNorm(norm({ x: zeros([2, 4], 'int32') })),
+  'rms_norm: eps': () => rmsNorm(norm({ eps: -1e-5 })),
+  'rms_norm: eps that is not finite': () => rmsNorm(norm({ eps: Number.NaN })),
   'lora_linear: width': () => loraLinear(zeros([2, 5]), [linear()]),
   'lora_linear: bias': () => loraLinear(zeros([2, 4]), [linear({ bias: zeros([4]) })]),
   'lora_linear: rank of A': () => loraLinear(zeros([2, 4]), [linear({ lora: lora({ A: zeros([3, 4]) }) })]),
@@ -120,9 +130,16 @@ const MISTAKES: Record<string, () => unknown> = {
   'lora_linear: dtype of the adapter': () =>
     loraLinear(zeros([2, 4]), [linear({ lora: lora({ A: zeros([2, 4], 'bfloat16'), B: zeros([3, 2], 'bfloat16') }) })]),
   'lora_linear: dropout': () => loraLinear(zeros([2, 4]), [linear({ lora: lora({ dropout: 1 }) })]),
+  'lora_linear: rank of x': () => loraLinear(zeros([2, 4, 1]), [linear()]),
+  'lora_linear: dtype of x': () => loraLinear(zeros([2, 4], 'bfloat16'), [linear()]),
+  'lora_linear: scaling': () =>
+    loraLinear(zeros([2, 4]), [linear({ lora: lora({ scaling: Number.POSITIVE_INFINITY }) })]),
   'rope: rows': () => rope(rotation({ position_ids: ints(0, 1, 2) })),
   'rope: head_dim': () => rope(rotation({ head_dim: 3 })),
   'rope: rotary channels': () => rope(rotation({ inv_freq: new Float32Array(3) })),
+  'rope: dtype': () => rope(rotation({ x: zeros([2, 8], 'int32') })),
+  'rope: rank': () => rope(rotation({ x: zeros([16]) })),
+  'rope: head_dim of 0': () => rope(rotation({ head_dim: 0 })),
   'tree_attention: end before its token': () => treeAttention(attention({ subtree_end: ints(3, 1, 3) })),
   'tree_attention: end beyond the keys': () => treeAttention(attention({ subtree_end: ints(4, 3, 3) })),
   'tree_attention: ends that do not nest': () => treeAttention(attention({ subtree_end: ints(2, 3, 3) })),
@@ -131,6 +148,11 @@ const MISTAKES: Record<string, () => unknown> = {
   'tree_attention: key heads': () => treeAttention(attention({ num_key_value_heads: 2 })),
   'tree_attention: values': () => treeAttention(attention({ v: zeros([3, 8]) })),
   'tree_attention: query_start': () => treeAttention(attention({ query_start: 1 })),
+  'tree_attention: dtypes': () => treeAttention(attention({ k: zeros([3, 4], 'bfloat16') })),
+  'tree_attention: ints': () => treeAttention(attention({ q: zeros([3, 8], 'int32') })),
+  'tree_attention: rank': () => treeAttention(attention({ q: zeros([24]) })),
+  'tree_attention: half a head': () => treeAttention(attention({ num_heads: 0.5 })),
+  'tree_attention: scale': () => treeAttention(attention({ scale: Number.NaN })),
   'swiglu: shapes': () => swiglu({ gate: zeros([2, 3]), up: zeros([3, 2]) }),
   'swiglu: dtypes': () => swiglu({ gate: zeros([2, 3]), up: zeros([2, 3], 'bfloat16') }),
   'linear_cross_entropy: target': () => linearCrossEntropy(entropy({ edge_targets: ints(4, 5) })),
@@ -138,27 +160,32 @@ const MISTAKES: Record<string, () => unknown> = {
   'linear_cross_entropy: row': () => linearCrossEntropy(entropy({ edge_rows: ints(0, 2) })),
   'linear_cross_entropy: weights': () => linearCrossEntropy(entropy({ edge_weights: Float32Array.of(1) })),
   'linear_cross_entropy: head': () => linearCrossEntropy(entropy({ weight: zeros([5, 4]) })),
+  'linear_cross_entropy: rank of x': () => linearCrossEntropy(entropy({ x: zeros([6]) })),
+  'linear_cross_entropy: dtypes': () => linearCrossEntropy(entropy({ weight: zeros([5, 3], 'bfloat16') })),
+  'linear_cross_entropy: ints': () => linearCrossEntropy(entropy({ x: zeros([2, 3], 'int32') })),
+  'linear_cross_entropy: weight of an edge': () =>
+    linearCrossEntropy(entropy({ edge_weights: Float32Array.of(1, Number.NEGATIVE_INFINITY) })),
   'embedding: id': () => embedding({ ids: ints(0, 5), weight: zeros([5, 2]) }),
   'embedding: table': () => embedding({ ids: ints(0), weight: zeros([5]) }),
+  'embedding: dtype': () => embedding({ ids: ints(0), weight: zeros([5, 2], 'int32') }),
   'adamw: nothing': () => adamw(step({ params: [], grads: [], m: [], v: [] })),
   'adamw: lists': () => adamw(step({ grads: [zeros([2])] })),
   'adamw: shapes': () => adamw(step({ m: [zeros([2]), zeros([2])] })),
   'adamw: dtype': () => adamw(step({ grads: [zeros([2]), zeros([3], 'bfloat16')] })),
   'adamw: betas': () => adamw(step({ betas: [1, 0.999] })),
-  'read_tensor: path': () =>
-    readTensor({ path: '/nowhere/file', offset: 0, source_dtype: 'F32', shape: [1], dtype: 'float32' }),
-  'read_tensor: offset': () =>
-    readTensor({ path: process.execPath, offset: -4, source_dtype: 'F32', shape: [1], dtype: 'float32' }),
+  'adamw: a beta that rounds to 1': () => adamw(step({ betas: [0.9, 1 - 1e-9] })),
+  'adamw: eps': () => adamw(step({ eps: -1e-8 })),
+  'adamw: learning rate': () => adamw(step({ learning_rate: Number.NaN })),
+  'adamw: gradient scale': () => adamw(step({ grad_scale: Number.POSITIVE_INFINITY })),
+  'adamw: step': () => adamw(step({ step: 0 })),
+  'read_tensor: path': () => readTensor(reading({ path: '/nowhere/file' })),
+  'read_tensor: empty path': () => readTensor(reading({ path: '' })),
+  'read_tensor: folder': () => readTensor(reading({ path: '/' })),
+  'read_tensor: offset': () => readTensor(reading({ offset: -4 })),
+  'read_tensor: dtype of the file': () => readTensor(reading({ source_dtype: 'F64' })),
+  'read_tensor: dtype': () => readTensor(reading({ dtype: 'int32' })),
+  'read_tensor: shape': () => readTensor(reading({ shape: [2, -1] })),
 };
-
-function messageOf(fn: () => unknown): string {
-  try {
-    scope(fn);
-  } catch (error) {
-    if (error instanceof Error) return error.message;
-  }
-  return 'NOTHING WAS THROWN';
-}
 
 describe('mistakes', () => {
   it('are named with operation, argument and value', () => {
@@ -170,15 +197,23 @@ describe('mistakes', () => {
         "rms_norm: residual → rms_norm: expected residual of shape [N=2, C=4], got float32[3, 4]",
         "rms_norm: dtypes → rms_norm: expected float32 or bfloat16 in all of x, weight, got weight bfloat16[4]",
         "rms_norm: ints → rms_norm: expected float32 or bfloat16 in all of x, weight, got x int32[2, 4]",
+        "rms_norm: eps → rms_norm: expected eps >= 0, got -0.00001",
+        "rms_norm: eps that is not finite → rms_norm: expected a finite eps, got NaN",
         "lora_linear: width → lora_linear: expected weight of shape [out=3, in=5], got float32[3, 4]",
         "lora_linear: bias → lora_linear: expected bias of shape [out=3], got float32[4]",
         "lora_linear: rank of A → lora_linear: expected B of shape [out=3, R=3], got float32[3, 2]",
         "lora_linear: second projection → lora_linear: expected weight of shape [out=3, in=4], got float32[3, 3]",
         "lora_linear: dtype of the adapter → lora_linear: expected float32 adapters, got bfloat16",
         "lora_linear: dropout → lora_linear: expected dropout in [0, 1), got 1",
+        "lora_linear: rank of x → lora_linear: expected x of shape [N, in], got float32[2, 4, 1]",
+        "lora_linear: dtype of x → lora_linear: expected float32 or bfloat16 in all of x, weight, got weight float32[3, 4]",
+        "lora_linear: scaling → lora_linear: expected a finite scaling, got Infinity",
         "rope: rows → rope: expected x of shape [3, W], got float32[2, 8]",
         "rope: head_dim → rope: expected head_dim 3 to divide the width and to hold 4 rotated channels, got width 8",
         "rope: rotary channels → rope: expected head_dim 4 to divide the width and to hold 6 rotated channels, got width 8",
+        "rope: dtype → rope: expected float32 or bfloat16 in all of x, got x int32[2, 8]",
+        "rope: rank → rope: expected x of shape [2, W], got float32[16]",
+        "rope: head_dim of 0 → rope: expected a head_dim from 1, got 0",
         "tree_attention: end before its token → tree_attention: expected subtree_end[1] in (1, 3], so that subtrees nest, got 1",
         "tree_attention: end beyond the keys → tree_attention: expected subtree_end[0] in (0, 3], so that subtrees nest, got 4",
         "tree_attention: ends that do not nest → tree_attention: expected subtree_end[1] in (1, 2], so that subtrees nest, got 3",
@@ -187,6 +222,11 @@ describe('mistakes', () => {
         "tree_attention: key heads → tree_attention: expected widths of 2 query and 2 key heads of one size, got 8 and 4",
         "tree_attention: values → tree_attention: expected v of shape [S=3, X=4], got float32[3, 8]",
         "tree_attention: query_start → tree_attention: expected the queries to end with the 3 keys, got 1 + 3",
+        "tree_attention: dtypes → tree_attention: expected float32 or bfloat16 in all of q, k, v, got k bfloat16[3, 4]",
+        "tree_attention: ints → tree_attention: expected float32 or bfloat16 in all of q, k, v, got q int32[3, 8]",
+        "tree_attention: rank → tree_attention: expected q of shape [N, W], got float32[24]",
+        "tree_attention: half a head → tree_attention: expected numbers of heads from 1, got 0.5 and 1",
+        "tree_attention: scale → tree_attention: expected a finite scale, got NaN",
         "swiglu: shapes → swiglu: expected up of shape [N=2, F=3], got float32[3, 2]",
         "swiglu: dtypes → swiglu: expected float32 or bfloat16 in all of gate, up, got up bfloat16[2, 3]",
         "linear_cross_entropy: target → linear_cross_entropy: expected targets in [0, 5), got 5 at edge 1",
@@ -194,15 +234,30 @@ describe('mistakes', () => {
         "linear_cross_entropy: row → linear_cross_entropy: expected edge rows in [0, 2), got 2 at edge 1",
         "linear_cross_entropy: weights → linear_cross_entropy: expected as many targets and weights as the 2 rows, got 2 and 1",
         "linear_cross_entropy: head → linear_cross_entropy: expected weight of shape [V=5, C=3], got float32[5, 4]",
+        "linear_cross_entropy: rank of x → linear_cross_entropy: expected x of shape [N, C], got float32[6]",
+        "linear_cross_entropy: dtypes → linear_cross_entropy: expected float32 or bfloat16 in all of x, weight, got weight bfloat16[5, 3]",
+        "linear_cross_entropy: ints → linear_cross_entropy: expected float32 or bfloat16 in all of x, weight, got x int32[2, 3]",
+        "linear_cross_entropy: weight of an edge → linear_cross_entropy: expected finite edge weights, got -Infinity at edge 1",
         "embedding: id → embedding: expected ids in [0, 5), got 5 at index 1",
         "embedding: table → embedding: expected weight of shape [V, C], got float32[5]",
+        "embedding: dtype → embedding: expected float32 or bfloat16 in all of weight, got weight int32[5, 2]",
         "adamw: nothing → adamw: expected one gradient, m and v for each parameter, got 0,0,0,0",
         "adamw: lists → adamw: expected one gradient, m and v for each parameter, got 2,1,2,2",
         "adamw: shapes → adamw: expected m 1 of shape [3], got float32[2]",
         "adamw: dtype → adamw: expected float32 in grad 1, got bfloat16",
         "adamw: betas → adamw: expected betas in [0, 1) and a step from 1, got 1, 0.999 and step 1",
-        "read_tensor: path → read_tensor: expected a file at /nowhere/file",
+        "adamw: a beta that rounds to 1 → adamw: expected betas in [0, 1) and a step from 1, got 0.9, 0.999999999 and step 1",
+        "adamw: eps → adamw: expected eps >= 0, got -1e-8",
+        "adamw: learning rate → adamw: expected a finite learning_rate, got NaN",
+        "adamw: gradient scale → adamw: expected a finite grad_scale, got Infinity",
+        "adamw: step → adamw: expected betas in [0, 1) and a step from 1, got 0.9, 0.999 and step 0",
+        "read_tensor: path → read_tensor: expected a file at /nowhere/file, got nothing there",
+        "read_tensor: empty path → read_tensor: expected a path without zero bytes, got """,
+        "read_tensor: folder → read_tensor: expected a file at /, got a folder or a device",
         "read_tensor: offset → read_tensor: expected a byte offset, got -4",
+        "read_tensor: dtype of the file → read_tensor: expected source_dtype of F32,F16,BF16, got F64",
+        "read_tensor: dtype → read_tensor: expected dtype float32 or bfloat16, got int32",
+        "read_tensor: shape → read_tensor: expected a shape of whole numbers, got [2,-1]",
       ]
     `);
     expect(messages.filter((text) => text.includes('NOTHING'))).toEqual([]);
@@ -211,6 +266,12 @@ describe('mistakes', () => {
   it('are the same without kernels', async () => {
     const all = () => Object.values(MISTAKES).map(messageOf);
     expect(await withoutKernels(all)).toEqual(all());
+  });
+
+  it('of a gradient through cached keys are named too', async () => {
+    const cached = () => treeAttention(attention({ q: parameter(zeros([2, 8])), query_start: 1 }));
+    const message = await scopeAsync(() => valueAndGradients(async () => cached())).catch(String);
+    expect(message).toContain('tree_attention: expected query_start 0 where gradients are needed, got 1');
   });
 
   it('leave no tensor behind', () => {
@@ -325,112 +386,5 @@ describe('doors of the kernels', () => {
       expect(message.startsWith(`${name}(`)).toBe(true);
       expect(message).toMatch(reason);
     });
-  });
-});
-
-describe('random arguments', () => {
-  const dimension = fc.integer({ min: 0, max: 5 });
-  const shape = fc.array(dimension, { maxLength: 3 });
-  const wild = fc.float();
-  const values = fc.array(wild, { minLength: 1, maxLength: 8 });
-  const dtype = fc.constantFrom<DType>('float32', 'bfloat16');
-  /** A tensor that repeats the values. */
-  const fill = (dims: readonly number[], pattern: readonly number[], type: DType) => {
-    const size = dims.reduce((a, b) => a * b, 1);
-    return tensor(
-      Float32Array.from({ length: size }, (_, i) => pattern[i % pattern.length] as number),
-      dims,
-      type,
-    );
-  };
-  /** Runs to the end or throws an Error that says something; anything else would bring the test down. */
-  const survives = (fn: () => Tensor[]) => {
-    try {
-      scope(() => fn().map(readFloats));
-    } catch (error) {
-      expect(error).toBeInstanceOf(Error);
-      expect((error as Error).message.length).toBeGreaterThan(10);
-    }
-  };
-
-  it('do not bring rms_norm down, nor its kernel', () => {
-    const property = fc.property(shape, shape, shape, values, dtype, (x, residual, weight, pattern, type) => {
-      const make = () => [x, residual, weight].map((dims) => fill(dims, pattern, type)) as [Tensor, Tensor, Tensor];
-      survives(() => {
-        const [tx, tr, tw] = make();
-        return Object.values(rmsNorm({ x: tx, residual: tr, weight: tw, eps: 1e-5 }));
-      });
-      survives(() => runMany('RocitRmsNorm', { T: { type }, eps: { float: 1e-5 } }, make(), 3));
-      survives(() => {
-        const [tx, tr, tw] = make();
-        return runMany('RocitRmsNormGrad', { T: { type } }, [tx, tr, tx, tw, fill(weight, pattern, 'float32')], 1);
-      });
-    });
-    fc.assert(property, { numRuns: 150, seed: 1 });
-  });
-
-  it('do not bring adamw down', () => {
-    const property = fc.property(
-      fc.array(shape, { minLength: 1, maxLength: 3 }),
-      shape,
-      values,
-      (shapes, odd, pattern) => {
-        survives(() => {
-          const make = () => shapes.map((dims) => fill(dims, pattern, 'float32'));
-          const result = adamw(step({ params: make(), grads: make(), m: make(), v: make() }));
-          return [...result.params, ...result.m, ...result.v];
-        });
-        survives(() => {
-          const one = (dims: readonly number[]) => fill(dims, pattern, 'float32');
-          const dims = shapes[0] as number[];
-          return runMany(
-            'RocitAdamw',
-            { N: 1 },
-            [one(dims), one(odd), one(dims), one(dims), fill([9], pattern, 'float32')],
-            4,
-          );
-        });
-      },
-    );
-    fc.assert(property, { numRuns: 100, seed: 1 });
-  });
-
-  it('do not bring tree_attention down', () => {
-    const bounds = fc.array(fc.integer({ min: -2, max: 6 }), { maxLength: 5 });
-    const heads = fc.integer({ min: 1, max: 3 });
-    const property = fc.property(bounds, heads, heads, dimension, values, dtype, (ends, H, K, D, pattern, type) => {
-      const S = ends.length;
-      survives(() => [
-        treeAttention({
-          q: fill([S, H * D], pattern, type),
-          k: fill([S, K * D], pattern, type),
-          v: fill([S, K * D], pattern, type),
-          num_heads: H,
-          num_key_value_heads: K,
-          subtree_end: Int32Array.from(ends),
-          query_start: 0,
-          scale: 1,
-        }),
-      ]);
-    });
-    fc.assert(property, { numRuns: 150, seed: 1 });
-  });
-
-  it('do not bring the others down', () => {
-    const edges = fc.array(fc.integer({ min: -1, max: 5 }), { maxLength: 4 });
-    const property = fc.property(shape, shape, edges, values, dtype, (a, b, numbers, pattern, type) => {
-      const [x, y] = [() => fill(a, pattern, type), () => fill(b, pattern, type)];
-      const list = Int32Array.from(numbers);
-      survives(() => [swiglu({ gate: x(), up: y() })]);
-      survives(() => loraLinear(x(), [{ weight: y(), bias: null, lora: null }]));
-      survives(() => [embedding({ ids: list, weight: x() })]);
-      survives(() => [rope(rotation({ x: x(), position_ids: list }))]);
-      survives(() => {
-        const weights = Float32Array.from(numbers);
-        const args = { x: x(), weight: y(), edge_rows: list, edge_targets: list, edge_weights: weights };
-        return Object.values(linearCrossEntropy(args));
-      });
-    });
-    fc.assert(property, { numRuns: 100, seed: 1 });
   });
 });

@@ -1,10 +1,10 @@
 // read_tensor: bytes of a file to the device with the conversion of dtypes, by kernel and composition; damaged files.
 import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { UserError } from '../../../src/core/errors.ts';
 import { type ReadTensorArguments, readTensor } from '../../../src/engine/ops/read_tensor.ts';
-import { startEngine, withoutKernels } from '../../../src/engine/runtime.ts';
+import { backend, startEngine, withoutKernels } from '../../../src/engine/runtime.ts';
 import { liveTensors, readFloats, scope } from '../../../src/engine/tensor.ts';
 import { bfloat16Bits, bfloat16Value, roundToBfloat16 } from '../../reference/bfloat16.ts';
 import { temporaryFolder } from '../../support/temporary.ts';
@@ -13,6 +13,14 @@ import { uniformValues } from '../random.ts';
 type Source = 'F32' | 'F16' | 'BF16';
 const SOURCES: Source[] = ['F32', 'F16', 'BF16'];
 const BYTES = { F32: 4, F16: 2, BF16: 2 };
+
+/** What reading does in place of itself. */
+const fault = vi.hoisted((): { readSync: (() => number) | null } => ({ readSync: null }));
+vi.mock('node:fs', async (load) => {
+  const fs = await load<typeof import('node:fs')>();
+  const readSync = (...args: Parameters<typeof fs.readSync>) => fault.readSync?.() ?? fs.readSync(...args);
+  return { ...fs, readSync };
+});
 
 const folder = temporaryFolder();
 let kernels: string[] = [];
@@ -117,7 +125,9 @@ describe.each(['kernel', 'composition'] as const)('%s', (implementation) => {
       const error = await failure({ path, offset: 6, source_dtype, shape: [2, 3], dtype: 'float32' });
       expect(error).toBeInstanceOf(UserError);
       expect(error.message).toContain(`${path}: expected finite values of shape [2,3] at offset 6, got`);
-      expect(error.message).toMatch(/index 3\b/);
+      expect(error.message).toMatch(
+        /at offset 6, got (NaN or Inf|NaN|Infinity) at index 3; fetch or make the file again\.$/,
+      );
     },
   );
 
@@ -142,6 +152,46 @@ describe.each(['kernel', 'composition'] as const)('%s', (implementation) => {
     const path = write(`${implementation}-far`, 0, [1], 'F32');
     const error = await failure({ path, offset: 2 ** 33 + 4, source_dtype: 'F32', shape: [1], dtype: 'float32' });
     expect(error.message).toContain(`expected 4 bytes at offset ${2 ** 33 + 4}, got a file of 7 bytes`);
+  });
+
+  it('a path that the system refuses is told in its words', async () => {
+    const path = join(folder, 'x'.repeat(300));
+    const error = await failure({ path, offset: 2, source_dtype: 'F16', shape: [3], dtype: 'float32' });
+    expect(error).toBeInstanceOf(UserError);
+    expect(error.message).toMatch(
+      /^\/.*x: expected to read 6 bytes at offset 2, got "ENAMETOOLONG: .*"; check the file, /,
+    );
+    expect(error.cause).toBeInstanceOf(Error);
+  });
+
+  it.each([
+    ['cannot open it: Permission denied', 'EACCES: permission denied'],
+    ['reading at byte offset 4 failed: Input/output error', 'EIO: i/o error'],
+  ])('what fails while it is read is told as it is: %s', async (ofKernel, ofNode) => {
+    const path = write(`${implementation}-failing`, 4, [1, 2], 'F32');
+    const failing = (reason: string) => () => {
+      throw new Error(reason);
+    };
+    if (implementation === 'composition') fault.readSync = failing(ofNode);
+    else vi.spyOn(backend(), 'execute').mockImplementationOnce(failing(`RocitReadTensor: ${ofKernel}`));
+    const error = await failure({ path, offset: 4, source_dtype: 'F32', shape: [2], dtype: 'float32' });
+    fault.readSync = null;
+    vi.restoreAllMocks();
+    expect(error).toBeInstanceOf(UserError);
+    const reason = implementation === 'composition' ? ofNode : ofKernel;
+    expect(error.message).toBe(
+      `${path}: expected to read 8 bytes at offset 4, got "${reason}"; check the file, its rights, the disk and free memory.`,
+    );
+    expect((error.cause as Error).message).toContain(reason);
+  });
+
+  it('a file that ends while it is read is refused', async () => {
+    if (implementation === 'kernel') return;
+    const path = write('ending', 0, [1, 2], 'F32');
+    fault.readSync = () => 0;
+    const error = await failure({ path, offset: 0, source_dtype: 'F32', shape: [2], dtype: 'float32' });
+    fault.readSync = null;
+    expect(error.message).toContain('expected to read 8 bytes at offset 0, got "the file ended after 0 of them"');
   });
 
   it('a file that is missing is refused with its path', async () => {

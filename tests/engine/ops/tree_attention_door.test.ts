@@ -1,18 +1,10 @@
-// The doors of the tree_attention kernels: wrong arguments come back as errors that name the operation and the value,
-// random ones never bring the process down. Errors of the operation itself are in arguments.test.ts.
-import fc from 'fast-check';
+// The doors of the tree_attention kernels: wrong arguments come back as errors that name the operation and the value.
+// Errors of the operation itself are in arguments.test.ts.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Attributes } from '../../../src/engine/backend.ts';
 import { startEngine } from '../../../src/engine/runtime.ts';
-import {
-  type DType,
-  liveTensors,
-  readFloats,
-  runMany,
-  scope,
-  type Tensor,
-  tensor,
-} from '../../../src/engine/tensor.ts';
+import { liveTensors, runMany, scope, type Tensor, tensor } from '../../../src/engine/tensor.ts';
+import { fill, messageOf } from '../../support/calls.ts';
 
 beforeAll(async () => {
   expect((await startEngine()).kernels).toEqual(
@@ -20,16 +12,6 @@ beforeAll(async () => {
   );
 });
 afterAll(() => expect(liveTensors()).toBe(0));
-
-/** A tensor that repeats the values. */
-function fill(shape: readonly number[], pattern: readonly number[] = [0], dtype: DType = 'float32'): Tensor {
-  const size = shape.reduce((a, b) => a * b, 1);
-  return tensor(
-    Float32Array.from({ length: size }, (_, i) => pattern[i % pattern.length] as number),
-    shape,
-    dtype,
-  );
-}
 
 const ints = (values: readonly number[], shape: readonly number[] = [values.length]) =>
   tensor(Int32Array.from(values), shape);
@@ -64,15 +46,6 @@ function runForward(changes: Partial<typeof GOOD> = {}, changed: Attributes = {}
 function runGrad(changes: Partial<typeof GOOD> = {}, changed: Attributes = {}): Tensor[] {
   const inputs = gradNames.map((name) => (changes[name] ?? GOOD[name])());
   return runMany('RocitTreeAttentionGrad', { ...attributes, ...changed }, inputs, 3);
-}
-
-function messageOf(fn: () => unknown): string {
-  try {
-    scope(fn);
-  } catch (error) {
-    if (error instanceof Error) return error.message;
-  }
-  return 'NOTHING WAS THROWN';
 }
 
 const COMMON: [string, Partial<typeof GOOD>, Attributes, RegExp][] = [
@@ -121,59 +94,4 @@ describe('the doors', () => {
   ])('of the gradient refuse %s', (_, changes, reason) => {
     expect(messageOf(() => runGrad(changes))).toMatch(reason);
   });
-});
-
-/** Runs to the end or throws an Error that names the operation; anything else would bring the test down. */
-function survives(fn: () => Tensor[]): 'computed' | 'refused' {
-  try {
-    scope(() => fn().map(readFloats));
-    return 'computed';
-  } catch (error) {
-    expect((error as Error).message).toMatch(/^RocitTreeAttention(Grad)?\(/);
-    return 'refused';
-  }
-}
-
-it('random arguments are computed or refused', () => {
-  const small = fc.integer({ min: 0, max: 5 });
-  // Most runs fit but for the bounds, so that many get beyond the checks.
-  const rarely = fc.integer({ min: 0, max: 19 }).map((n) => Number(n === 19));
-  const bounds = fc.array(
-    fc.record({ length: fc.integer({ min: 1, max: 90 }), off: fc.integer({ min: -9, max: 40 }) }),
-    { maxLength: 4 },
-  );
-  const outcomes = { computed: 0, refused: 0 };
-  const property = fc.property(
-    bounds,
-    fc.tuple(rarely, rarely, rarely, rarely, rarely),
-    fc.integer({ min: 1, max: 3 }),
-    fc.integer({ min: 1, max: 3 }),
-    small,
-    fc.array(fc.float(), { minLength: 1, maxLength: 8 }),
-    fc.constantFrom<DType>('float32', 'bfloat16'),
-    (segments, [a, b, c, d, start], group, K, D, pattern, type) => {
-      const ends: number[] = [];
-      for (const { length, off } of segments) {
-        const end = ends.length + length;
-        ends.push(...Array<number>(length).fill(off > 30 ? end + off : end));
-      }
-      const [S, H] = [ends.length, group * K];
-      const changes: Partial<typeof GOOD> = {
-        dout: () => fill([S, H * D], pattern, type),
-        q: () => fill([S + a, H * D], pattern, type),
-        k: () => fill([S, K * D + b], pattern, type),
-        v: () => fill([S + c, K * D], pattern, type),
-        out: () => fill([S, H * D], pattern, type),
-        lse: () => fill([S, H], pattern),
-        subtree_end: () => ints([...ends, ...Array<number>(d).fill(9)]),
-        query_start: () => ints([start], []),
-      };
-      const changed: Attributes = { T: { type }, num_heads: H, num_key_value_heads: K, scale: { float: 0.3 } };
-      outcomes[survives(() => runForward(changes, changed))] += 1;
-      outcomes[survives(() => runGrad(changes, changed))] += 1;
-    },
-  );
-  fc.assert(property, { numRuns: 250, seed: 1 });
-  expect(outcomes.computed).toBeGreaterThan(100);
-  expect(outcomes.refused).toBeGreaterThan(100);
 });
