@@ -41,10 +41,19 @@ export async function workload(options) {
 }
 
 /** One step of samples spread over the lengths, the same for both. */
-function unshared(all, source, { count, quick }, { r, max_tokens, model }) {
+function unshared(all, source, { count, quick, strategy }, { r, max_tokens, model }) {
   const timed = spread(all, count ?? (quick ? 16 : 32));
   return {
-    ...{ source, gated: 'unshared', model, all, steps: null, ours: timed, theirs: timed, searched: timed },
+    ...{
+      source,
+      gated: strategy === 'tree' ? null : 'unshared',
+      model,
+      all,
+      steps: null,
+      ours: timed,
+      theirs: timed,
+      searched: timed,
+    },
     ...{ lora: { r, lora_alpha: 2 * r, ...ALL_LINEAR }, max_tokens, samples_per_step: wholeBatches(timed.length) },
   };
 }
