@@ -9,8 +9,8 @@ load, warm-up (left out), then sorted by length, padded on the right, sdpa atten
 targets only, clipping and fused AdamW each --samples-per-step samples. To interleave with another program (npm run
 bench does), search with --repeats 0, then name one setting and one repeat: --batch-sizes 4 --autocast on --repeats 1.
 
-Prints a line a measurement and the best's median; with --json as JSON lines. tokens_per_s counts len(input_ids), not
-padding. others_share is the part of the machine's processors that other programs used meanwhile. peak_memory_bytes is
+Prints a line a measurement and the best's median; with --json as JSON lines. tokens_per_s counts the tokens that predict
+one, len(input_ids) - 1, not padding. others_share is the part of the machine's processors that other programs used meanwhile. peak_memory_bytes is
 the high-water mark of the resident set (VmHWM, set back through clear_refs), or of what CUDA allocated, less what was
 in use once the model was loaded and every weight had been read once.
 
@@ -218,10 +218,11 @@ def create_optimizer(model: Any) -> torch.optim.Optimizer:
 
 
 def speed_of(samples: list[Sample], wall: float) -> dict[str, Any]:
-    num_tokens = sum(len(sample["input_ids"]) for sample in samples)
+    num_tokens = sum(len(sample["input_ids"]) - 1 for sample in samples)
     return {
         "num_samples": len(samples),
         "num_tokens": num_tokens,
+        "num_equivalent_tokens": num_tokens,
         "num_targets": sum(sum(sample["is_target"][1:]) for sample in samples),
         "seconds": wall,
         "tokens_per_s": num_tokens / wall,

@@ -121,24 +121,30 @@ function train({ roles, seed, folder }, data) {
   });
 }
 
-/** [{ seconds, samples, loss }] at the evaluations; seconds are those of the steps alone. */
+/** Median tokens/s of the fastest half of all steps: what slows down the others is other work on the machine. */
+function rateOf(finished) {
+  const steps = finished.flatMap((run) => metricsOf(run).filter((row) => row.num_tokens !== undefined));
+  const rates = steps.map((row) => row.num_tokens / row.step_seconds).sort((a, b) => b - a);
+  const fastest = rates.slice(0, Math.ceil(rates.length / 2));
+  return fastest[fastest.length >> 1];
+}
+
+/** [{ samples, tokens, loss }] at the evaluations. */
 function curveOf(run) {
-  let [seconds, samples, tokens, equivalent] = [0, 0, 0, 0];
+  let [samples, tokens] = [0, 0];
   return metricsOf(run).flatMap((row) => {
-    seconds += row.step_seconds ?? 0;
     samples += row.num_samples ?? 0;
     tokens += row.num_tokens ?? 0;
-    equivalent += row.num_equivalent_tokens ?? 0;
-    return row.eval_loss === undefined ? [] : [{ seconds, samples, tokens, equivalent, loss: row.eval_loss }];
+    return row.eval_loss === undefined ? [] : [{ samples, tokens, loss: row.eval_loss }];
   });
 }
 
-/** Held-out loss at a time, on the straight line between two evaluations. */
-function lossAt(curve, seconds) {
-  const next = curve.findIndex((point) => point.seconds >= seconds);
+/** Held-out loss after so many `samples` or `tokens`, on the straight line between two evaluations. */
+function lossAt(curve, key, value) {
+  const next = curve.findIndex((point) => point[key] >= value);
   if (next <= 0) return curve.at(next)?.loss ?? Number.NaN;
   const [a, b] = [curve[next - 1], curve[next]];
-  return a.loss + ((b.loss - a.loss) * (seconds - a.seconds)) / (b.seconds - a.seconds);
+  return a.loss + ((b.loss - a.loss) * (value - a[key])) / (b[key] - a[key]);
 }
 
 /** Mean, and half the spread over the seeds. */
@@ -151,47 +157,33 @@ function told(numbers, digits) {
 function table() {
   const finished = runs.filter(isFinished).map((run) => ({ ...run, curve: curveOf(run) }));
   if (finished.length === 0) return 'no run is finished yet\n';
-  const equalTime = Math.min(...finished.map(({ curve }) => curve.at(-1).seconds));
-  const { samples } = finished[0].curve.at(-1);
+  const rate = rateOf(finished);
+  const least = (key) => Math.min(...finished.map(({ curve }) => curve.at(-1)[key]));
+  const [samples, tokens] = [least('samples'), least('tokens')];
+  const time = `${(tokens / rate).toFixed(0)} s of steps at ${rate.toFixed(0)} tokens/s`;
   const lines = [
-    `| roles_per_step | seeds | tokens a sample | samples/s | held-out loss, start | after ${samples} samples | after ${equalTime.toFixed(0)} s of steps |`,
+    `| roles_per_step | seeds | tokens a sample | samples/s | held-out loss, start | after ${samples} samples | after ${time} |`,
     '|---|---|---|---|---|---|---|',
   ];
   for (const roles of flags.roles.split(',')) {
     const curves = finished.filter((run) => run.roles === roles).map(({ curve }) => curve);
     if (curves.length === 0) continue;
-    const last = (value) => curves.map((curve) => value(curve.at(-1)));
+    const each = (value, digits) => told(curves.map(value), digits);
     const cells = [
-      ...[
-        roles,
-        curves.length,
-        told(
-          last((end) => end.tokens / end.samples),
-          0,
-        ),
-      ],
-      told(
-        last((end) => end.samples / end.seconds),
-        2,
-      ),
-      told(
-        curves.map(([start]) => start.loss),
-        4,
-      ),
-      ...[
-        told(
-          last((end) => end.loss),
-          4,
-        ),
-        told(
-          curves.map((curve) => lossAt(curve, equalTime)),
-          4,
-        ),
-      ],
+      ...[roles, curves.length],
+      each((curve) => curve.at(-1).tokens / curve.at(-1).samples, 0),
+      each((curve) => (curve.at(-1).samples * rate) / curve.at(-1).tokens, 2),
+      each(([start]) => start.loss, 4),
+      each((curve) => lossAt(curve, 'samples', samples), 4),
+      each((curve) => lossAt(curve, 'tokens', tokens), 4),
     ];
     lines.push(`| ${cells.join(' | ')} |`);
   }
-  return `${lines.join('\n')}\n\n± is half the distance between the lowest and the highest seed.\n`;
+  const notes = [
+    '± is half the distance between the lowest and the highest seed.',
+    'Seconds are computed tokens by one rate for all runs, the median of the fastest half of their steps.',
+  ];
+  return `${lines.join('\n')}\n\n${notes.join('\n')}\n`;
 }
 
 const data = join(flags.output, 'data');

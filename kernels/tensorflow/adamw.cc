@@ -97,7 +97,7 @@ class AdamwOp : public OpKernel {
       const int64_t bytes = rocit_adamw_cuda_workspace(&args);
       OP_REQUIRES_OK(ctx, call.Run(bytes, [&](const RocitCuda* cuda) { return rocit_adamw_cuda(&args, found, cuda); }));
     } else {
-      const RocitParallel parallel = MakeParallel(ctx);
+      const CallParallel parallel(ctx);
       const RocitAdamwResult result = rocit_adamw(&args, &parallel);
       found[0] = static_cast<float>(result.grad_norm);
       found[1] = static_cast<float>(result.bad_tensor);

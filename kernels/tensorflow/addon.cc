@@ -1,5 +1,5 @@
 // The N-API addon. Loading it registers our operations with TensorFlow through static initialisers; what it exports only
-// describes: kernels { cpu, gpu }, cpuFeatures(), simdPath(), residentBytes(). It computes nothing itself.
+// describes: kernels { cpu, gpu }, cpuFeatures(), simdPath(), residentBytes(), computeSeconds(). It computes nothing itself.
 #include <node_api.h>
 #include <unistd.h>
 
@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "compute_time.h"
 #include "machine.h"
 #include "tensorflow/core/framework/kernel_def.pb.h"
 #include "tensorflow/core/framework/op_kernel.h"
@@ -62,6 +63,13 @@ napi_value ResidentBytes(napi_env env, napi_callback_info) {
   return number;
 }
 
+// How long our kernels themselves have computed so far.
+napi_value ComputeSeconds(napi_env env, napi_callback_info) {
+  napi_value number;
+  napi_create_double(env, static_cast<double>(rocit::compute_nanoseconds.load()) * 1e-9, &number);
+  return number;
+}
+
 void Export(napi_env env, napi_value exports, const char* name, napi_callback callback) {
   napi_value function;
   napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, nullptr, &function);
@@ -79,5 +87,6 @@ NAPI_MODULE_INIT() {
   Export(env, exports, "cpuFeatures", CpuFeatures);
   Export(env, exports, "simdPath", SimdPath);
   Export(env, exports, "residentBytes", ResidentBytes);
+  Export(env, exports, "computeSeconds", ComputeSeconds);
   return exports;
 }

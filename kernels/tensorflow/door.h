@@ -8,6 +8,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "compute_time.h"
 #include "contract.h"
 #include "cuda_door.h"
 #include "tensorflow/core/framework/op.h"
@@ -43,6 +44,15 @@ inline RocitParallel MakeParallel(tensorflow::OpKernelContext* ctx) {
   };
   return {ctx, run};
 }
+
+// The same, made for one call of a kernel: what happens until its end is the kernel's compute.
+class CallParallel : public RocitParallel {
+ public:
+  explicit CallParallel(tensorflow::OpKernelContext* ctx) : RocitParallel(MakeParallel(ctx)) {}
+
+ private:
+  ComputeTime time_;
+};
 
 template <class... Parts>
 std::string Join(const Parts&... parts) {
@@ -97,7 +107,9 @@ class CudaCall {
   template <class Body>
   absl::Status Run(int64_t workspace_bytes, const Body& body) {
     cuda_.workspace = workspace_bytes > 0 ? Allocate(workspace_bytes) : nullptr;
-    if (status_.ok()) Note(body(&cuda_));
+    if (!status_.ok()) return status_;
+    const ComputeTime time;  // of the launches alone, where there is a GPU
+    Note(body(&cuda_));
     return status_;
   }
 

@@ -52,7 +52,7 @@ class EmbeddingOp : public OpKernel {
       args.ids = call.Upload(values, count);
       OP_REQUIRES_OK(ctx, call.Run(0, [&](const RocitCuda* cuda) { return rocit_embedding_cuda(&args, cuda); }));
     } else {
-      const RocitParallel parallel = MakeParallel(ctx);
+      const CallParallel parallel(ctx);
       rocit_embedding(&args, &parallel);
     }
   }

@@ -91,7 +91,7 @@ class LinearCrossEntropyOp : public OpKernel {
       OP_REQUIRES_OK(ctx,
                      call.Run(bytes, [&](const RocitCuda* cuda) { return rocit_linear_cross_entropy_cuda(&args, cuda); }));
     } else {
-      const RocitParallel parallel = MakeParallel(ctx);
+      const CallParallel parallel(ctx);
       rocit_linear_cross_entropy(&args, &parallel);
     }
   }

@@ -153,7 +153,7 @@ class LoraLinearOp : public OpKernel {
       const int64_t bytes = rocit_lora_linear_cuda_workspace(&args);
       OP_REQUIRES_OK(ctx, call.Run(bytes, [&](const RocitCuda* cuda) { return rocit_lora_linear_cuda(&args, cuda); }));
     } else {
-      const RocitParallel parallel = MakeParallel(ctx);
+      const CallParallel parallel(ctx);
       rocit_lora_linear(&args, &parallel);
     }
   }
@@ -197,7 +197,7 @@ class LoraLinearGradOp : public OpKernel {
       const int64_t bytes = rocit_lora_linear_grad_cuda_workspace(&args);
       OP_REQUIRES_OK(ctx, call.Run(bytes, [&](const RocitCuda* cuda) { return rocit_lora_linear_grad_cuda(&args, cuda); }));
     } else {
-      const RocitParallel parallel = MakeParallel(ctx);
+      const CallParallel parallel(ctx);
       rocit_lora_linear_grad(&args, &parallel);
     }
   }

@@ -98,7 +98,6 @@ class ReadTensorOp : public OpKernel {
     OP_REQUIRES_OK(ctx, ctx->allocate_output(0, shape_, &y));
     const RocitReadTensorArgs args = {name.c_str(), at, shape_.num_elements(), SourceDtype(source_type_),
                                       DtypeOf<T>(), check_finite_, y->data()};
-    const RocitParallel parallel = MakeParallel(ctx);
     if constexpr (kIsCuda<Device>) {
       tensorflow::AllocatorAttributes host;
       host.set_on_host(true);
@@ -106,6 +105,7 @@ class ReadTensorOp : public OpKernel {
       const int64_t staging_bytes = std::min(kStagingBytes, 8 + 2 * static_cast<int64_t>(y->TotalBytes()));
       Tensor staging;
       OP_REQUIRES_OK(ctx, ctx->allocate_temp(tensorflow::DT_UINT8, TensorShape({staging_bytes}), &staging, host));
+      const RocitParallel parallel = MakeParallel(ctx);
       CudaCall call(ctx, "RocitReadTensor");
       RocitReadResult result = {};
       OP_REQUIRES_OK(ctx, call.Run(0, [&](const RocitCuda* cuda) {
@@ -114,6 +114,7 @@ class ReadTensorOp : public OpKernel {
       }));
       OP_REQUIRES_OK(ctx, Explain(args, result));
     } else {
+      const CallParallel parallel(ctx);
       OP_REQUIRES_OK(ctx, Explain(args, rocit_read_tensor(&args, &parallel)));
     }
   }

@@ -77,7 +77,7 @@ class RmsNormOp : public OpKernel {
       CudaCall call(ctx, "RocitRmsNorm");
       OP_REQUIRES_OK(ctx, call.Run(0, [&](const RocitCuda* cuda) { return rocit_rms_norm_cuda(&args, cuda); }));
     } else {
-      const RocitParallel parallel = MakeParallel(ctx);
+      const CallParallel parallel(ctx);
       rocit_rms_norm(&args, &parallel);
     }
   }
@@ -112,7 +112,7 @@ class RmsNormGradOp : public OpKernel {
       CudaCall call(ctx, "RocitRmsNormGrad");
       OP_REQUIRES_OK(ctx, call.Run(0, [&](const RocitCuda* cuda) { return rocit_rms_norm_grad_cuda(&args, cuda); }));
     } else {
-      const RocitParallel parallel = MakeParallel(ctx);
+      const CallParallel parallel(ctx);
       rocit_rms_norm_grad(&args, &parallel);
     }
   }

@@ -65,7 +65,7 @@ class RopeOp : public OpKernel {
       args.inv_freq = call.Upload(args.inv_freq, rotary_dim / 2);
       OP_REQUIRES_OK(ctx, call.Run(0, [&](const RocitCuda* cuda) { return rocit_rope_cuda(&args, cuda); }));
     } else {
-      const RocitParallel parallel = MakeParallel(ctx);
+      const CallParallel parallel(ctx);
       rocit_rope(&args, &parallel);
     }
   }

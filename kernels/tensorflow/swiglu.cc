@@ -58,7 +58,7 @@ class SwigluOp : public OpKernel {
       CudaCall call(ctx, "RocitSwiglu");
       OP_REQUIRES_OK(ctx, call.Run(0, [&](const RocitCuda* cuda) { return rocit_swiglu_cuda(&args, cuda); }));
     } else {
-      const RocitParallel parallel = MakeParallel(ctx);
+      const CallParallel parallel(ctx);
       rocit_swiglu(&args, &parallel);
     }
   }
@@ -86,7 +86,7 @@ class SwigluGradOp : public OpKernel {
       CudaCall call(ctx, "RocitSwigluGrad");
       OP_REQUIRES_OK(ctx, call.Run(0, [&](const RocitCuda* cuda) { return rocit_swiglu_grad_cuda(&args, cuda); }));
     } else {
-      const RocitParallel parallel = MakeParallel(ctx);
+      const CallParallel parallel(ctx);
       rocit_swiglu_grad(&args, &parallel);
     }
   }

@@ -129,7 +129,7 @@ class TreeAttentionOp : public OpKernel {
       const int64_t bytes = rocit_tree_attention_cuda_workspace(&args.in);
       OP_REQUIRES_OK(ctx, call.Run(bytes, [&](const RocitCuda* cuda) { return rocit_tree_attention_cuda(&args, cuda); }));
     } else {
-      const RocitParallel parallel = MakeParallel(ctx);
+      const CallParallel parallel(ctx);
       rocit_tree_attention(&args, &parallel);
     }
   }
@@ -174,7 +174,7 @@ class TreeAttentionGradOp : public OpKernel {
       const int64_t words = rocit_tree_attention_grad_workspace(&args.in) / static_cast<int64_t>(sizeof(float));
       OP_REQUIRES_OK(ctx, ctx->allocate_temp(tensorflow::DT_FLOAT, TensorShape({words}), &workspace));
       args.workspace = workspace.data();
-      const RocitParallel parallel = MakeParallel(ctx);
+      const CallParallel parallel(ctx);
       rocit_tree_attention_grad(&args, &parallel);
     }
   }

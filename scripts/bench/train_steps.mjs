@@ -1,9 +1,10 @@
 // One measurement of our LoRA training step, in a process of its own (started by ../bench.mjs): loads the model, warms
-// up, times one pass of the product's own steps over the samples and prints one JSON line. Needs the compiled dist/.
+// up with the first step, times one pass of the product's own steps over the samples, packing included, and prints one
+// JSON line. Needs the compiled dist/.
 //
-// Tokens are counted as bench_peft.py counts them: input_ids of every sample, the last one too, which has no row here.
-// Memory too: the high-water mark of the resident set (VmHWM, set back through clear_refs once the model is loaded, the
-// packs are made and garbage is collected) less the resident set at that moment.
+// Tokens are those of metrics.jsonl: num_tokens computed, num_equivalent_tokens when nothing is shared; bench_peft.py
+// counts the same. Memory is the high-water mark of the resident set (VmHWM, set back through clear_refs once the model is
+// loaded and garbage is collected) less the resident set at that moment.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
@@ -19,10 +20,10 @@ const { values: options } = parseArgs({
     model: { type: 'string' },
     samples: { type: 'string' },
     dtype: { type: 'string' },
-    r: { type: 'string', default: '16' },
+    lora: { type: 'string' },
     strategy: { type: 'string', default: 'sequence' },
     'max-tokens': { type: 'string', default: '2048' },
-    'samples-per-step': { type: 'string', default: '32' },
+    'samples-per-step': { type: 'string' },
     recompute: { type: 'string', default: 'none' },
     profile: { type: 'string' },
   },
@@ -32,10 +33,20 @@ const { values: options } = parseArgs({
 function readSamples(path) {
   const lines = readFileSync(path, 'utf8').trim().split('\n');
   return lines.flatMap((line) => {
-    const { input_ids, is_target } = JSON.parse(line);
+    const { input_ids, is_target, step } = JSON.parse(line);
     if (!is_target.slice(1).some((flag) => flag > 0)) return [];
-    return [{ input_ids: Int32Array.from(input_ids), is_target: Uint8Array.from(is_target) }];
+    return [{ input_ids: Int32Array.from(input_ids), is_target: Uint8Array.from(is_target), step }];
   });
+}
+
+/** The samples of each step: so many at a time, or as the lines of the file name their steps. */
+function inSteps(samples, perStep) {
+  const steps = new Map();
+  samples.forEach((sample, i) => {
+    const step = perStep === undefined ? sample.step : Math.floor(i / perStep);
+    steps.set(step, [...(steps.get(step) ?? []), sample]);
+  });
+  return [...steps.values()];
 }
 
 /** The first token of a sample has nothing in front that could predict it. */
@@ -58,14 +69,9 @@ function secondsOfOthers() {
 async function measure(samples) {
   const engine = await startEngine();
   const model = loadModel(options.model, { dtype: options.dtype });
-  const r = Number(options.r);
-  const lora = { r, lora_alpha: 2 * r, lora_dropout: 0, target_modules: 'all-linear', use_rslora: false };
-  addLora(model.linears, lora, 0);
-  const perStep = Number(options['samples-per-step']);
+  addLora(model.linears, JSON.parse(options.lora), 0);
   const settings = { strategy: options.strategy, max_tokens_per_pack: Number(options['max-tokens']) };
-  const steps = Array.from({ length: Math.ceil(samples.length / perStep) }, (_, i) =>
-    packStep(samples.slice(i * perStep, (i + 1) * perStep), settings),
-  );
+  const steps = inSteps(samples, options['samples-per-step']);
   globalThis.gc?.();
   writeFileSync('/proc/self/clear_refs', '5');
   const loaded = memoryOf('VmRSS');
@@ -81,38 +87,36 @@ async function measure(samples) {
       seed: 0,
       onProgress: () => {},
     });
-  const packs = steps.flat();
-  const rows = packs.map((pack) => pack.input_ids.length);
-  await step([packs[rows.indexOf(Math.max(...rows))]]);
+  await step(packStep(steps[0], settings));
   const profile = options.profile ? openProfile(options.profile) : null;
   const others = secondsOfOthers();
   const used = process.cpuUsage();
   const start = performance.now();
+  const rows = [];
   let loss_sum = 0;
   for (const [i, one] of steps.entries()) {
     const begin = performance.now();
-    const { loss } = await step(one);
+    const packs = packStep(one, settings);
+    const { loss, num_targets } = await step(packs);
     profile?.step(`step ${i + 1}`, begin / 1000, performance.now() / 1000);
-    loss_sum += loss * countTargets(samples.slice(i * perStep, (i + 1) * perStep));
+    rows.push(...packs.map(({ input_ids }) => input_ids.length));
+    loss_sum += loss * num_targets;
   }
   const seconds = (performance.now() - start) / 1000;
   const { user, system } = process.cpuUsage(used);
   const others_share = (secondsOfOthers() - others) / seconds / cpus().length;
   const summary = profile?.close();
-  const num_tokens = samples.reduce((sum, { input_ids }) => sum + input_ids.length, 0);
   const num_targets = countTargets(samples);
   return {
     kernels: engine.kernels.length,
     threads: engine.threads,
     num_samples: samples.length,
-    num_tokens,
+    num_tokens: rows.reduce((a, b) => a + b, 0),
+    num_equivalent_tokens: samples.reduce((sum, { input_ids }) => sum + input_ids.length - 1, 0),
     num_targets,
-    num_rows: rows.reduce((a, b) => a + b, 0),
     largest_batch_tokens: Math.max(...rows),
     seconds,
     cpu_seconds: (user + system) / 1e6,
-    tokens_per_s: num_tokens / seconds,
-    samples_per_s: samples.length / seconds,
     others_share,
     peak_memory_bytes: memoryOf('VmHWM') - loaded,
     loaded_memory_bytes: loaded,

@@ -50,7 +50,7 @@ function profiled(events: TrainEvents, profile: Profile): TrainEvents {
   return { ...events, onStep };
 }
 
-/** The share of each operation in the steps' time, and what is left beside the kernels. */
+/** The share of each operation in the steps' time, and what is left beside the compute of our kernels. */
 function profileText(path: string, summary: ProfileSummary | null): string {
   if (summary === null) return `${path}: profile`;
   const { steps, total, operations, overhead } = summary;
@@ -64,7 +64,7 @@ function profileText(path: string, summary: ProfileSummary | null): string {
     `${path}: profile of ${steps} steps, ${total.toFixed(1)} s`,
     ...rows,
     `${percent(outside)}  outside operations`,
-    `overhead, all but our kernels: ${percent(overhead).trim()}`,
+    `overhead, all but the compute of our kernels: ${overhead === null ? 'unknown on a GPU' : percent(overhead).trim()}`,
   ].join('\n');
 }
 

@@ -70,7 +70,9 @@ const data = z.strictObject({
   overflow: z
     .enum(['drop', 'truncate_answer', 'error'])
     .default('drop')
-    .describe('What happens to samples longer than max_seq_length'),
+    .describe(
+      'What happens to samples longer than max_seq_length; a sample longer than a pack is always an error, so packing.max_tokens_per_pack must be at least max_seq_length',
+    ),
 });
 
 const lora = z.strictObject({
@@ -104,11 +106,15 @@ const packing = z.strictObject({
 });
 
 const batching = z.strictObject({
-  samples_per_step: positiveInt.default(64).describe('Samples of one optimizer step'),
+  samples_per_step: positiveInt
+    .default(64)
+    .describe(
+      'Samples of one optimizer step; with roles_per_step fewer where the next whole question has no room, more only for a question with more answers',
+    ),
   roles_per_step: positiveInt
     .nullable()
     .default(8)
-    .describe('Roles those samples are drawn from; null is a uniform shuffle of all samples'),
+    .describe('Roles those samples are drawn from, by whole questions; null is a uniform shuffle of all samples'),
 });
 
 /** Closer to 1 float32 cannot hold the bias correction. */

@@ -21,10 +21,10 @@ export interface PlanSettings {
 }
 
 /**
- * The sample indices of every step of one epoch: each sample once, every step full but the last. With roles_per_step a
- * step draws that many roles, a role as likely as it has samples left, and takes an equal share of whole questions
- * with all their answers from each; only where a step is full a question's answers may go on in a later step. More
- * roles enter a step only when those drawn have no samples left.
+ * The sample indices of every step of one epoch, each sample once. With roles_per_step a step draws that many roles, a
+ * role as likely as it has samples left, and takes an equal share of whole questions with all their answers from each.
+ * It holds at most samples_per_step samples, fewer where none of its roles' next questions has room, and more only for
+ * a single question that is larger. More roles enter a step only when those drawn have no samples left.
  */
 export function planEpoch(source: PlanSource, settings: PlanSettings): number[][] {
   const { samples_per_step: size, roles_per_step: roles, seed, epoch } = settings;
@@ -62,14 +62,18 @@ function planStep(
   random: () => number,
 ): number[] {
   const taken = new Map<number, number[]>();
-  let missing = Math.min(size, draw.total);
+  const room = Math.min(size, draw.total);
+  let missing = room;
   const take = (role: number, share: number) => {
-    const samples = takeQuestions(queues[role] as number[][], Math.min(share, missing), missing);
+    const queue = queues[role] as number[][];
+    const limit = missing === room ? Math.max(room, queue.at(-1)?.length ?? 0) : missing;
+    const samples = takeQuestions(queue, share, limit);
     taken.set(role, [...(taken.get(role) ?? []), ...samples]);
     missing -= samples.length;
   };
   const left: [number, number][] = [];
-  while (missing > 0 && draw.total > 0) {
+  const isOpen = () => left.length < roles || left.every(([role]) => queues[role]?.length === 0);
+  while (missing > 0 && draw.total > 0 && isOpen()) {
     const role = draw.draw(random());
     left.push([role, draw.remove(role)]);
     const others = Math.max(0, roles - left.length);
@@ -80,20 +84,14 @@ function planStep(
   return [...taken.values()].flat();
 }
 
-/** Takes whole questions until their number is as near to `share` as it gets; cuts one only where it exceeds `limit`. */
+/** Takes whole questions until their number is as near to `share` as it gets, at least one and at most `limit` samples. */
 function takeQuestions(queue: number[][], share: number, limit: number): number[] {
   const out: number[] = [];
-  while (out.length < share) {
-    const question = queue.pop();
-    if (question === undefined) break;
-    const over = out.length + question.length - share;
-    if (share < limit && out.length > 0 && over > share - out.length) {
-      queue.push(question);
-      break;
-    }
-    const fits = Math.min(question.length, limit - out.length);
-    out.push(...question.slice(0, fits));
-    if (fits < question.length) queue.push(question.slice(fits));
+  for (let question = queue.at(-1); question !== undefined && out.length < share; question = queue.at(-1)) {
+    const next = out.length + question.length;
+    if (next > limit || (out.length > 0 && next - share > share - out.length)) break;
+    out.push(...question);
+    queue.pop();
   }
   return out;
 }

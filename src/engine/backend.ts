@@ -26,6 +26,8 @@ export interface Backend {
   create(values: HostArray, shape: readonly number[], dtype: DType): number;
   read(handle: number): HostArray;
   free(handle: number): void;
+  /** How long our own operations themselves have computed so far; null where they go on while the host does, on a GPU. */
+  computeSeconds(): number | null;
   /** Runs one operation. Errors are thrown as the library words them. */
   execute(name: string, attributes: Attributes, inputs: readonly number[], numOutputs: number): Output[];
 }

@@ -2,7 +2,6 @@
 // ui.perfetto.dev). Off unless opened; what is in the file stays readable when the process is killed.
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { messageOf, UserError } from '../core/errors.ts';
-import { hasKernel } from './runtime.ts';
 import { describe, observeOperations, type RunOperation, type Tensor } from './tensor.ts';
 
 /** Shapes that a bar names on each side; one call of adamw has more than a thousand. */
@@ -15,7 +14,7 @@ interface Bar {
   /** In seconds. */
   start: number;
   end: number;
-  shapes?: string;
+  operation?: Record<string, string | number>;
 }
 
 const TRACKS = { operations: 1, steps: 2 } as const;
@@ -32,9 +31,12 @@ export interface ProfileSummary {
   steps: number;
   total: number;
   /** By name, the longest first; calls that lie inside a step only. */
-  operations: { name: string; calls: number; seconds: number; isKernel: boolean }[];
-  /** One minus the share of kernels of our own: the library's operations, the tape, packing, allocation of small tensors. */
-  overhead: number;
+  operations: { name: string; calls: number; seconds: number; compute: number | null }[];
+  /**
+   * One minus the share of the time that our kernels themselves computed: the library's operations, dispatch, allocation
+   * of outputs, the tape, packing. Null where that time is unknown.
+   */
+  overhead: number | null;
 }
 
 /** Records every operation from now on into `path`, which is replaced. UserError where it cannot be written. */
@@ -75,30 +77,39 @@ export function openProfile(path: string): Profile {
 /** Adds up the operations of steps by name. */
 function createSums() {
   /** Since the last step. */
-  let spans: Pick<RunOperation, 'name' | 'start' | 'end'>[] = [];
+  let spans: Pick<RunOperation, 'name' | 'start' | 'end' | 'compute'>[] = [];
   const byName = new Map<string, ProfileSummary['operations'][number]>();
   const steps = { count: 0, seconds: 0 };
   return {
-    add({ name, start, end }: RunOperation): void {
-      spans.push({ name, start, end });
+    add({ name, start, end, compute }: RunOperation): void {
+      spans.push({ name, start, end, compute });
     },
     endStep(from: number, to: number): void {
       steps.count += 1;
       steps.seconds += to - from;
-      for (const { name, start, end } of spans) {
+      for (const { name, start, end, compute } of spans) {
         if (start < from || end > to) continue;
-        const { calls, seconds } = byName.get(name) ?? { calls: 0, seconds: 0 };
-        byName.set(name, { name, calls: calls + 1, seconds: seconds + end - start, isKernel: hasKernel(name) });
+        const before = byName.get(name) ?? { calls: 0, seconds: 0, compute: 0 };
+        byName.set(name, {
+          ...{ name, calls: before.calls + 1, seconds: before.seconds + end - start },
+          compute: sumOfKnown([before.compute, compute]),
+        });
       }
       spans = [];
     },
     summary(): ProfileSummary | null {
       if (steps.count === 0) return null;
       const operations = [...byName.values()].sort((a, b) => b.seconds - a.seconds);
-      const inKernels = operations.reduce((sum, { isKernel, seconds }) => sum + (isKernel ? seconds : 0), 0);
-      return { steps: steps.count, total: steps.seconds, operations, overhead: 1 - inKernels / steps.seconds };
+      const inKernels = sumOfKnown(operations.map(({ compute }) => compute));
+      const overhead = inKernels === null ? null : 1 - inKernels / steps.seconds;
+      return { steps: steps.count, total: steps.seconds, operations, overhead };
     },
   };
+}
+
+/** Null if any part is. */
+function sumOfKnown(parts: readonly (number | null)[]): number | null {
+  return parts.reduce((sum, part) => (sum === null || part === null ? null : sum + part), 0);
 }
 
 function openFile(path: string): number {
@@ -109,8 +120,9 @@ function openFile(path: string): number {
   }
 }
 
-function barOf({ name, inputs, outputs, start, end }: RunOperation): Bar {
-  return { name, start, end, shapes: `${shapesOf(inputs)} → ${shapesOf(outputs)}` };
+function barOf({ name, inputs, outputs, start, end, compute }: RunOperation): Bar {
+  const shapes = `${shapesOf(inputs)} → ${shapesOf(outputs)}`;
+  return { name, start, end, operation: { shapes, ...(compute !== null && { compute_us: microseconds(compute) }) } };
 }
 
 function shapesOf(tensors: readonly Tensor[]): string {
@@ -118,10 +130,9 @@ function shapesOf(tensors: readonly Tensor[]): string {
   return [...names, ...(tensors.length > MOST_SHAPES ? [`… ${tensors.length} in all`] : [])].join(', ');
 }
 
-function eventOf({ name, start, end, shapes }: Bar, track: keyof typeof TRACKS): object {
+function eventOf({ name, start, end, operation: args }: Bar, track: keyof typeof TRACKS): object {
   const times = { ts: microseconds(start), dur: microseconds(end - start) };
-  const args = shapes === undefined ? {} : { args: { shapes } };
-  return { name, cat: track, ph: 'X', pid: 1, tid: TRACKS[track], ...times, ...args };
+  return { name, cat: track, ph: 'X', pid: 1, tid: TRACKS[track], ...times, ...(args && { args }) };
 }
 
 function microseconds(time: number): number {

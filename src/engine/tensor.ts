@@ -113,6 +113,8 @@ export interface RunOperation {
   outputs: readonly Tensor[];
   start: number;
   end: number;
+  /** What our kernel took of that time: 0 for operations of the library, null where that is unknown. */
+  compute: number | null;
 }
 
 let observer: ((operation: RunOperation) => void) | null = null;
@@ -125,9 +127,13 @@ export function observeOperations(next: typeof observer): void {
 /** Runs one operation of the backend. Its error comes back with the operation's name and the shapes. */
 export function runMany(name: string, attributes: Attributes, inputs: readonly Tensor[], numOutputs: number): Tensor[] {
   const handles = inputs.map((t) => t.handle);
-  const start = observer === null ? 0 : seconds();
+  if (observer === null) return execute(name, attributes, inputs, handles, numOutputs);
+  const before = backend().computeSeconds();
+  const start = seconds();
   const outputs = execute(name, attributes, inputs, handles, numOutputs);
-  observer?.({ name, inputs, outputs, start, end: seconds() });
+  const end = seconds();
+  const after = backend().computeSeconds();
+  observer({ name, inputs, outputs, start, end, compute: before === null || after === null ? null : after - before });
   return outputs;
 }
 

@@ -49,7 +49,10 @@ interface Binding {
 interface Addon {
   /** Our operations that have a kernel for each type of device. */
   kernels: Record<Backend['device'], string[]>;
+  computeSeconds(): number;
 }
+
+const NO_ADDON: Addon = { kernels: { cpu: [], gpu: [] }, computeSeconds: () => 0 };
 
 interface QuietStderr {
   hold(): void;
@@ -72,7 +75,7 @@ export function createTensorflowBackend(useKernels: boolean): Backend {
   const load = createRequire(import.meta.url);
   const { binding, addon } = withoutNotices(load, () => ({
     binding: load(BINDING) as Binding,
-    addon: useKernels && existsSync(KERNELS) ? (load(KERNELS) as Addon) : { kernels: { cpu: [], gpu: [] } },
+    addon: useKernels && existsSync(KERNELS) ? (load(KERNELS) as Addon) : NO_ADDON,
   }));
   const device = binding.isUsingGpuDevice() ? 'gpu' : 'cpu';
   return {
@@ -82,6 +85,7 @@ export function createTensorflowBackend(useKernels: boolean): Backend {
     kernelsBuild: addon.kernels[device].length > 0 ? sha256(readFileSync(KERNELS)).slice(0, 16) : null,
     // What has no kernel for the device runs as its composition there.
     kernels: new Set(addon.kernels[device]),
+    computeSeconds: () => (device === 'gpu' ? null : addon.computeSeconds()),
     // The binding shares the array's memory with the tensor, so it gets a copy of its own.
     create: (values, shape, dtype) => binding.createTensor(shape, TF_DTYPE[dtype], values.slice()),
     read: (handle) => binding.tensorDataSync(handle).slice(),

@@ -81,6 +81,7 @@ export async function createTfjsBackend(): Promise<Backend> {
     version: null,
     kernelsBuild: null,
     kernels: new Set(),
+    computeSeconds: () => 0,
     create: (values, shape, dtype) => keep(tf.tensor(values.slice(), [...shape], tfjsType(dtype))),
     read: (handle) => hostCopy(tensors.get(handle) as tfjs.Tensor),
     free(handle) {

@@ -5,7 +5,7 @@ import { type PackSettings, packStep } from '../data/pack.ts';
 import type { TokenizedSample, TreeBatch } from '../data/sample.ts';
 import { countTargets } from '../data/tokenize.ts';
 import type { CausalLM } from '../models/causal_lm.ts';
-import { type SampleLoss, sampleLosses } from '../models/sample_losses.ts';
+import { inWindows, type SampleLoss, sampleLosses } from '../models/sample_losses.ts';
 
 export interface ScoreOptions {
   /** Most rows of one forward; changes no loss beyond rounding. */
@@ -15,9 +15,6 @@ export interface ScoreOptions {
   /** Told after each forward: the tokens it computed. */
   onPack?: (tokens: number) => void;
 }
-
-/** Samples that are packed together: enough for a role's samples to share its beginning, few enough to wait for. */
-const WINDOW = 256;
 
 export interface ScoredSample extends SampleLoss {
   sample: TokenizedSample;
@@ -55,16 +52,6 @@ function inFileOrder(packs: TreeBatch[]): TreeBatch[] {
   const first = ({ edge_samples }: TreeBatch) =>
     edge_samples.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
   return packs.toSorted((a, b) => first(a) - first(b));
-}
-
-function* inWindows(samples: Iterable<TokenizedSample>): Generator<TokenizedSample[]> {
-  let window: TokenizedSample[] = [];
-  for (const sample of samples) {
-    if (window.push(sample) < WINDOW) continue;
-    yield window;
-    window = [];
-  }
-  if (window.length > 0) yield window;
 }
 
 function checkPositions(model: CausalLM, samples: readonly TokenizedSample[]): void {

@@ -19,6 +19,20 @@ export interface SampleLoss {
   num_targets: number;
 }
 
+/** Enough for the samples of a role to share its beginning and to fill packs, few enough to wait for and for any split. */
+const WINDOW = 256;
+
+/** Lists of neighbours that are packed together. */
+export function* inWindows<T>(samples: Iterable<T>): Generator<T[]> {
+  let window: T[] = [];
+  for (const sample of samples) {
+    if (window.push(sample) < WINDOW) continue;
+    yield window;
+    window = [];
+  }
+  if (window.length > 0) yield window;
+}
+
 /**
  * The losses of the pack's samples by their index in the list that was packed. Runs without dropout and frees all it
  * made.

@@ -3,10 +3,7 @@ import { type PackSettings, packStep } from '../data/pack.ts';
 import type { PreparedSplit } from '../data/prepared.ts';
 import type { TokenizedSample } from '../data/sample.ts';
 import type { CausalLM } from '../models/causal_lm.ts';
-import { sampleLosses } from '../models/sample_losses.ts';
-
-/** Samples packed together at a time: enough to fill packs, few enough for any size of split. */
-const WINDOW = 256;
+import { inWindows, sampleLosses } from '../models/sample_losses.ts';
 
 /** The samples of a split, each role's and each question's together, in lists that are packed one at a time. */
 export function* evaluationWindows(split: PreparedSplit): Generator<TokenizedSample[]> {
@@ -14,9 +11,7 @@ export function* evaluationWindows(split: PreparedSplit): Generator<TokenizedSam
   const order = Array.from({ length: split.numSamples }, (_, i) => i);
   const compare = (ids: Int32Array, a: number, b: number) => (ids[a] as number) - (ids[b] as number);
   order.sort((a, b) => compare(roleIds, a, b) || compare(questionIds, a, b) || a - b);
-  for (let begin = 0; begin < order.length; begin += WINDOW) {
-    yield order.slice(begin, begin + WINDOW).map((i) => split.sample(i));
-  }
+  for (const window of inWindows(order)) yield window.map((i) => split.sample(i));
 }
 
 /** Mean −log p of a target, in nats, over all samples of a split; every target weighs the same. */

@@ -192,7 +192,7 @@ describe('rocit train --profile', () => {
     const { code, stderr } = await run.train(['--profile', 'trace.json']);
     expect(code).toBe(0);
     expect(stderr).toMatch(
-      /\ntrace\.json: profile of \d+ steps, \d+\.\d s\n( +\d+\.\d\d % {2}\S.*\n)+overhead, all but our kernels: \d+\.\d\d %\n$/,
+      /\ntrace\.json: profile of \d+ steps, \d+\.\d s\n( +\d+\.\d\d % {2}\S.*\n)+overhead, all but the compute of our kernels: \d+\.\d\d %\n$/,
     );
     const events = JSON.parse(readFileSync(run.at('trace.json'), 'utf8')) as { name: string; cat?: string }[];
     expect(events.filter(({ cat }) => cat === 'steps').map(({ name }) => name)).toEqual(['step 1', 'step 2']);

@@ -1,4 +1,4 @@
-// The plan of an epoch: each sample once, full steps, few roles a step, whole questions, fixed by its arguments.
+// The plan of an epoch: each sample once, steps as full as whole questions make them, few roles, fixed by its arguments.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createRng } from '../../src/core/rng.ts';
@@ -29,13 +29,26 @@ const anySettings = fc.record({
   seed: fc.integer({ min: 0, max: 99 }),
   epoch: fc.integer({ min: 0, max: 3 }),
 });
+const anyRoleSettings = anySettings.map(({ roles_per_step, ...rest }) => ({
+  ...rest,
+  roles_per_step: roles_per_step ?? 3,
+}));
 
 describe('planEpoch', () => {
-  it('takes every sample exactly once, and all steps but the last are full', () => {
+  it('takes every sample exactly once', () => {
     fc.assert(
       fc.property(anySplit, anySettings, (source, settings) => {
         const steps = planEpoch(source, settings);
         expect(steps.flat().sort((a, b) => a - b)).toEqual(Array.from({ length: source.numSamples }, (_, i) => i));
+        for (const step of steps) expect(step.length).toBeGreaterThan(0);
+      }),
+    );
+  });
+
+  it('with a uniform shuffle fills all steps but the last', () => {
+    fc.assert(
+      fc.property(anySplit, anySettings, (source, settings) => {
+        const steps = planEpoch(source, { ...settings, roles_per_step: null });
         expect(steps.length).toBe(Math.ceil(source.numSamples / settings.samples_per_step));
         for (const step of steps.slice(0, -1)) expect(step.length).toBe(settings.samples_per_step);
       }),
@@ -57,21 +70,30 @@ describe('planEpoch', () => {
     }
   });
 
-  it('keeps the answers of a question in one step, but for one question cut where a step is full', () => {
+  it('keeps all answers of a question in one step, which they exceed only where they fill it alone', () => {
     fc.assert(
-      fc.property(anySplit, anySettings, (source, settings) => {
-        fc.pre(settings.roles_per_step !== null && settings.samples_per_step >= 5);
-        const steps = planEpoch(source, settings);
-        for (const step of steps) {
-          const questions = new Set(step.map((i) => source.questionIds[i]));
-          const later = new Set(
-            steps
-              .slice(steps.indexOf(step) + 1)
-              .flat()
-              .map((i) => source.questionIds[i]),
-          );
-          expect([...questions].filter((question) => later.has(question)).length).toBeLessThanOrEqual(1);
+      fc.property(anySplit, anyRoleSettings, (source, settings) => {
+        const steps = planEpoch(source, settings).map((step) => step.map((i) => source.questionIds[i] as number));
+        const all = steps.flatMap((questions) => [...new Set(questions)]);
+        expect(all.length).toBe(new Set(all).size);
+        for (const questions of steps) {
+          if (questions.length > settings.samples_per_step) expect(new Set(questions).size).toBe(1);
         }
+      }),
+    );
+  });
+
+  it('misses samples_per_step by less than one question in all steps but the last', () => {
+    fc.assert(
+      fc.property(anySplit, anyRoleSettings, (source, settings) => {
+        const answers = new Map<number, number>();
+        for (const id of source.questionIds) answers.set(id, (answers.get(id) ?? 0) + 1);
+        const steps = planEpoch(source, settings);
+        steps.slice(0, -1).forEach((step, s) => {
+          const later = steps.slice(s + 1).flat();
+          const largest = Math.max(...later.map((i) => answers.get(source.questionIds[i] as number) ?? 0));
+          expect(settings.samples_per_step - step.length).toBeLessThan(largest);
+        });
       }),
     );
   });

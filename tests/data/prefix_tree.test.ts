@@ -81,12 +81,14 @@ const anyRoles = fc
   });
 
 describe('treePacks', () => {
-  it('takes on small trees nearly the rows and packs of the best of all partitions', () => {
+  it('takes on small trees nearly the rows and packs of the best of all partitions, on each of them and together', () => {
     const total = { ours: 0, best: 0, ourPacks: 0, bestPacks: 0 };
     fc.assert(
       fc.property(anyRoles, fc.integer({ min: 20, max: 32 }), (rows, limit) => {
         const samples = rows.slice(0, 7).map(sampleOf);
         const [ours, least] = [costOf(samples, treePacks(samples, limit)), best(samples, limit)];
+        expect(ours.packs).toBeLessThanOrEqual(least.packs + 1);
+        expect(ours.rows).toBeLessThanOrEqual(1.2 * least.rows);
         total.ours += ours.rows;
         total.best += least.rows;
         total.ourPacks += ours.packs;

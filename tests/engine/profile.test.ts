@@ -1,11 +1,12 @@
 // The profile: bars of operations and steps in a file that trace viewers read.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { seconds } from '../../src/core/clock.ts';
+import { swiglu } from '../../src/engine/ops/swiglu.ts';
 import * as p from '../../src/engine/primitives.ts';
-import { openProfile } from '../../src/engine/profile.ts';
-import { startEngine } from '../../src/engine/runtime.ts';
+import { openProfile, type ProfileSummary } from '../../src/engine/profile.ts';
+import { hasKernel, startEngine } from '../../src/engine/runtime.ts';
 import { scope, tensor } from '../../src/engine/tensor.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
@@ -16,10 +17,18 @@ interface Event {
   tid?: number;
   ts?: number;
   dur?: number;
-  args?: { shapes?: string };
+  args?: { shapes?: string; compute_us?: number };
 }
 
+await startEngine();
+const isBuilt = hasKernel('RocitSwiglu');
+/** Where a launch takes long. */
+const isEmulated = process.env.ROCIT_KERNELS_FILE !== undefined;
+if (!isBuilt) console.log('skipped: the kernels are not built or switched off here (npm run kernels)');
+
 const folder = temporaryFolder();
+/** Of times in a file, in microseconds. */
+const ROUNDING = 0.002;
 const eventsOf = (text: string) => JSON.parse(text) as Event[];
 
 /** [2, 3] x [3, 4], then exp. */
@@ -30,9 +39,10 @@ function twoOperations(): void {
   });
 }
 
-beforeAll(async () => {
-  await startEngine();
-});
+function oneKernel(shape: number[]): void {
+  const zeros = () => tensor(new Float32Array(shape.reduce((a, b) => a * b)), shape);
+  scope(() => swiglu({ gate: zeros(), up: zeros() }));
+}
 
 describe('a profile', () => {
   const path = join(folder, 'trace.json');
@@ -44,9 +54,9 @@ describe('a profile', () => {
     twoOperations();
     profile.step('step 1', start, seconds());
     const summary = profile.close();
-    expect(summary?.operations.map(({ name, calls, isKernel }) => [name, calls, isKernel]).sort()).toEqual([
-      ['Exp', 1, false],
-      ['MatMul', 1, false],
+    expect(summary?.operations.map(({ name, calls, compute }) => [name, calls, compute]).sort()).toEqual([
+      ['Exp', 1, 0],
+      ['MatMul', 1, 0],
     ]);
     const inside = summary?.operations.reduce((sum, one) => sum + one.seconds, 0) as number;
     expect(inside).toBeGreaterThan(0);
@@ -68,11 +78,33 @@ describe('a profile', () => {
       ['step 1', 'steps', undefined],
     ]);
     const [before, , first, last, step] = bars.map(({ ts = 0, dur = 0 }) => ({ from: ts, to: ts + dur }));
-    const rounding = 0.002;
     expect(before?.to).toBeLessThan(step?.from as number);
-    expect(first?.from).toBeGreaterThan((step?.from as number) - rounding);
-    expect(last?.from).toBeGreaterThanOrEqual((first?.to as number) - rounding);
-    expect(step?.to).toBeGreaterThan((last?.to as number) - rounding);
+    expect(first?.from).toBeGreaterThan((step?.from as number) - ROUNDING);
+    expect(last?.from).toBeGreaterThanOrEqual((first?.to as number) - ROUNDING);
+    expect(step?.to).toBeGreaterThan((last?.to as number) - ROUNDING);
+  });
+
+  it.skipIf(!isBuilt).each([
+    ['small', [1, 8], 0, isEmulated ? 1 : 0.5],
+    ['large', [2048, 1024], 0.5, 1],
+  ])('tells what our kernel itself took of the call: %s', (_, shape, least, most) => {
+    const profile = openProfile(path);
+    const start = seconds();
+    for (let i = 0; i < 20; i++) oneKernel(shape);
+    profile.step('step 1', start, seconds());
+    const { total, operations, overhead } = profile.close() as ProfileSummary;
+    expect(operations.map(({ name, calls }) => [name, calls])).toEqual([['RocitSwiglu', 20]]);
+    const bars = eventsOf(readFileSync(path, 'utf8')).filter(({ cat }) => cat === 'operations');
+    expect(bars).toHaveLength(20);
+    const computed = bars.map(({ dur = 0, args }) => [args?.compute_us as number, dur] as const);
+    for (const [compute, dur] of computed) expect(compute).toBeLessThanOrEqual(dur + ROUNDING);
+    const [compute, dur] = [0, 1].map((i) => computed.reduce((sum, pair) => sum + (pair[i] as number), 0));
+    expect((compute as number) / (dur as number)).toBeGreaterThan(least);
+    expect((compute as number) / (dur as number)).toBeLessThan(most);
+    expect(operations[0]?.compute).toBeCloseTo((compute as number) / 1e6, 6);
+    expect(overhead).toBeCloseTo(1 - (compute as number) / 1e6 / total, 4);
+    expect(overhead).toBeGreaterThan(0);
+    expect(overhead).toBeLessThan(1);
   });
 
   it('names a few shapes of an operation that takes many', () => {

@@ -3,7 +3,7 @@ import { packStep } from '../../src/data/pack.ts';
 import type { TokenizedSample } from '../../src/data/sample.ts';
 import { startEngine } from '../../src/engine/runtime.ts';
 import { liveTensors } from '../../src/engine/tensor.ts';
-import { sampleLosses } from '../../src/models/sample_losses.ts';
+import { inWindows, sampleLosses } from '../../src/models/sample_losses.ts';
 import { goldenJson, goldenModel } from '../support/goldens.ts';
 
 interface Golden {
@@ -28,6 +28,26 @@ function samplesOf({ batch }: Golden): TokenizedSample[] {
 
 beforeAll(async () => {
   await startEngine();
+});
+
+describe('inWindows', () => {
+  it.each([0, 1, 256, 257, 1000])('gives %i samples in their order, all lists but the last of one length', (count) => {
+    const samples = Array.from({ length: count }, (_, i) => i);
+    const windows = [...inWindows(samples)];
+    expect(windows.flat()).toEqual(samples);
+    expect(new Set(windows.slice(0, -1).map(({ length }) => length)).size).toBeLessThanOrEqual(1);
+    for (const { length } of windows) expect(length).toBeGreaterThan(0);
+  });
+
+  it('reads no further than the list it gives', () => {
+    let read = 0;
+    const endless = (function* () {
+      for (;;) yield read++;
+    })();
+    const { value } = inWindows(endless).next();
+    expect(value?.length).toBe(read);
+    expect(read).toBeLessThan(1000);
+  });
 });
 
 describe('sampleLosses', () => {
