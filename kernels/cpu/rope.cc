@@ -1,6 +1,7 @@
 // rope on the CPU: threads over rows; a row's sines and cosines once, then vectors over each head. Bound by memory.
 #include "rope.h"
 
+#include <cmath>
 #include <vector>
 
 #include "elements.h"

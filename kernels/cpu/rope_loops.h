@@ -43,17 +43,28 @@ ROCIT_INLINE Reduced Reduce(const float* angles) {
   return {Join(low.rest, high.rest), (NativeBits)Join((HalfFloat)low.quadrant, (HalfFloat)high.quadrant)};
 }
 
+inline constexpr float kSmallAngle = 8192;
+
+// The same for angles below kSmallAngle in float32: pi / 2 in three parts (Cephes), of which two have 11 bits at most, so
+// that their products are exact.
+ROCIT_INLINE Reduced ReduceSmall(NativeFloat angle) {
+  const NativeFloat shifted = angle * 0.636619772f + 12582912.0f;  // 1.5 * 2^23
+  const NativeFloat n = shifted - 12582912.0f;
+  return {((angle - n * 1.5703125f) - n * 4.837512969970703125e-4f) - n * 7.54978995489188216e-8f, (NativeBits)shifted};
+}
+
 struct Turn {
   Floats cos, sin;
 };
 
 // Polynomials of the Cephes library, within 1 unit in the last place of 1.
+template <bool kIsSmall>
 ROCIT_INLINE Turn TurnBy(const Floats& angle) {
   float angles[kLanes];
-  Store(angles, angle);
+  if (!kIsSmall) Store(angles, angle);
   Turn turn;
   for (int i = 0; i < kParts; ++i) {
-    const auto [r, q] = Reduce(angles + i * kWidth);
+    const auto [r, q] = kIsSmall ? ReduceSmall(angle.part[i]) : Reduce(angles + i * kWidth);
     const NativeFloat z = r * r;
     const NativeFloat sin = r + r * z * ((z * -1.9515295891e-4f + 8.3321608736e-3f) * z - 1.6666654611e-1f);
     const NativeFloat cos =
@@ -74,12 +85,13 @@ struct RopeTable {
   float* other;
 };
 
+template <bool kIsSmall>
 inline void FillTable(const RocitRopeArgs& a, int32_t position, const RopeTable& table) {
   const int64_t pairs = a.rotary_dim / 2;
   const Floats p = Broadcast(static_cast<float>(position)), direction = Broadcast(static_cast<float>(a.direction));
   for (int64_t i = 0; i < pairs; i += kLanes) {
     const bool is_whole = pairs - i >= kLanes;
-    const Turn turn = TurnBy(p * (is_whole ? Load(a.inv_freq + i) : LoadSome(a.inv_freq + i, pairs - i)));
+    const Turn turn = TurnBy<kIsSmall>(p * (is_whole ? Load(a.inv_freq + i) : LoadSome(a.inv_freq + i, pairs - i)));
     const Floats sin = turn.sin * direction;
     if (!a.interleaved) {
       Store(table.own + i, turn.cos);
@@ -139,8 +151,12 @@ ROCIT_INLINE void RotateNeighbours(const T* x, T* y, int64_t channels, const Rop
 template <class T>
 void RopeRows(const RocitRopeArgs& a, float* scratch, int64_t begin, int64_t end) {
   const RopeTable table = {scratch, scratch + rocit::RopeTableSize(a)};
+  float fastest = 0;
+  for (int64_t i = 0; i < a.rotary_dim / 2; ++i) fastest = std::fmax(fastest, std::fabs(a.inv_freq[i]));
   for (int64_t n = begin; n < end; ++n) {
-    FillTable(a, a.position_ids[n], table);
+    const int32_t position = a.position_ids[n];
+    if (std::fabs(static_cast<float>(position)) * fastest < kSmallAngle) FillTable<true>(a, position, table);
+    else FillTable<false>(a, position, table);
     for (int64_t h = 0; h < a.num_heads; ++h) {
       const T* x = static_cast<const T*>(a.x) + n * a.x_stride + h * a.head_dim;
       T* y = static_cast<T*>(a.y) + n * a.y_stride + h * a.head_dim;
