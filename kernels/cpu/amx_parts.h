@@ -1,7 +1,8 @@
-// float32 on the tile registers of AMX: each factor is the sum of three bfloat16, high + middle + low, exactly; of the nine
-// products six are taken, the others are below 2^-24 of the whole. Included by gemm_pack.h.
+// float32 on the tile registers of AMX: each factor is the sum of three bfloat16, high + middle + low, exactly where none is
+// subnormal; of the nine products six are taken, the others are below 2^-21 of |a| |b| together, 2^-25 on average. Infinity
+// becomes NaN. Included by gemm_pack.h.
 // Both sides lie in blocks of 32 of the depth with the three parts behind each other: a block of a is [32 rows][32], one of
-// a panel of b [16 pairs][columns]. Infinity becomes NaN.
+// a panel of b [16 pairs][columns].
 
 inline constexpr int64_t kPartOfA = 32 * 32;  // values
 
@@ -9,14 +10,13 @@ struct PartBits {
   NativeBits part[3];  // bfloat16 in the upper halves
 };
 
+// The first part is cut off, so that the largest numbers stay finite, the second rounded.
 ROCIT_INLINE PartBits SplitBits(NativeFloat value) {
   PartBits bits;
-#pragma GCC unroll 2
-  for (int i = 0; i < 2; ++i) {
-    bits.part[i] = ((NativeBits)value + 0x8000u) & 0xffff0000u;
-    value = value - (NativeFloat)bits.part[i];
-  }
-  bits.part[2] = (NativeBits)value;
+  bits.part[0] = (NativeBits)value & 0xffff0000u;
+  value = value - (NativeFloat)bits.part[0];
+  bits.part[1] = ((NativeBits)value + 0x8000u) & 0xffff0000u;
+  bits.part[2] = (NativeBits)(value - (NativeFloat)bits.part[1]);
   return bits;
 }
 

@@ -1,5 +1,8 @@
 // The tile registers of AMX (Intel's manual, TDPBF16PS): sums of 32 rows by 32 columns in four tiles, 32 bfloat16 of the
-// depth an instruction, in order. Included once a path, where ROCIT_AMX is 1.
+// depth an instruction, which takes subnormal numbers for zero. Included once a path, where ROCIT_AMX is 1.
+
+// Compilers do not know that tile instructions read memory: what was stored before is there for them.
+ROCIT_INLINE void SettleMemory() { __asm__ volatile("" ::: "memory"); }
 
 // The tile registers of this thread, given back at the end. 0 to 3: sums of the upper and the lower rows; 4, 5: their a;
 // 6, 7: the halves of b.
@@ -22,6 +25,7 @@ class TileRegisters {
       shape.rows[i] = all[i];
       shape.bytes[i] = all[i] > 0 ? 64 : 0;
     }
+    __asm__ volatile("" : : "r"(&shape) : "memory");
     _tile_loadconfig(&shape);
   }
 

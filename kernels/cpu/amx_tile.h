@@ -34,7 +34,7 @@ ROCIT_INLINE void AddPartOfB(const char* a, const uint32_t* b) {
   }
 }
 
-// float32 as blocks of three parts, of each the small products first.
+// float32 as blocks of three parts.
 template <bool kHasLower, int kVecs>
 ROCIT_INLINE void AddPartView(const RowView& view, const uint32_t* b) {
   constexpr int64_t kPart = kVecs * kWidth * (kTileDepth / 2);
@@ -71,6 +71,7 @@ __attribute__((noinline)) void MultiplyOnTiles(int64_t rows, const RowView* view
   const bool is_direct = target.dtype == ROCIT_FLOAT32 && target.bias == nullptr && target.columns >= kVecs * kWidth &&
                          (target.beta == 0 || target.beta == 1);
   float* sums = is_direct ? static_cast<float*>(target.c) : room;
+  SettleMemory();
   const int64_t stride = is_direct ? target.stride : kVecs * kWidth;
   if (is_direct && target.beta == 1) {
     LoadSums<kHasLower, kVecs>(sums, stride);

@@ -1,5 +1,5 @@
-// float32 adapters beside a bfloat16 base on the tile registers of AMX: value = high + middle + low, each bfloat16 and the
-// rounded rest of those before it, exact up to 2^-27. Elsewhere everything stays float32.
+// float32 adapters beside a bfloat16 base on the tile registers of AMX: value = high + middle + low, each bfloat16 and of
+// the rest of those before it, exactly where none is subnormal. Elsewhere everything stays float32.
 #ifndef ROCIT_CPU_FLOAT_PARTS_H_
 #define ROCIT_CPU_FLOAT_PARTS_H_
 
@@ -38,7 +38,7 @@ class FloatParts {
   int64_t SplitRight(const Segment& segment, int64_t columns, Segment* to);
 
   // Both float32, for a result that is rounded to bfloat16: one segment of three times the depth, a_high b_high +
-  // a_middle b_high + a_high b_middle; what is left out is below 2^-16 of the product.
+  // a_middle b_high + a_high b_middle; what is left out is below 2^-13 of the product, 2^-16 on average.
   Segment SplitBoth(const Segment& segment, int64_t rows, int64_t columns);
 
   // The three parts below each other, transposed: [3 * columns, rows].

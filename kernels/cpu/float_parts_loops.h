@@ -8,12 +8,12 @@ struct Parts {
   NativeShort part[3];
 };
 
+// The first part is cut off, so that the largest numbers stay finite.
 ROCIT_INLINE Parts Split(NativeFloat value) {
   Parts parts;
   for (int i = 0; i < 3; ++i) {
-    parts.part[i] = Narrow(value);
-    const NativeFloat rest = value - Widen(Bfloat16{}, parts.part[i]);
-    value = rest == rest ? rest : NativeFloat{};  // nothing is left of what is not finite
+    parts.part[i] = i == 0 ? Truncate((NativeBits)value >> 16) : Narrow(value);
+    value = value - Widen(Bfloat16{}, parts.part[i]);
   }
   return parts;
 }

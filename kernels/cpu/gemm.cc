@@ -17,6 +17,14 @@
 
 void rocit::MultiplyAnyPiece(const Piece& piece) { ROCIT_DISPATCH(MultiplyPiece, piece); }
 
+void rocit::MultiplyPieces(const std::vector<Piece>& pieces, const RocitParallel* parallel) {
+  int64_t cost = 100000;
+  for (const Piece& piece : pieces) cost = std::min(cost, PieceCost(piece));
+  ParallelFor(parallel, static_cast<int64_t>(pieces.size()), cost, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) MultiplyAnyPiece(pieces[i]);
+  });
+}
+
 void rocit_gemm(const RocitGemmArgs* args, const RocitParallel* parallel) {
   const rocit::Segment segment = {{args->a, args->dtype, args->a_stride, args->a_transposed != 0},
                                   {args->b, args->dtype, args->b_stride, args->b_transposed != 0},
@@ -27,9 +35,5 @@ void rocit_gemm(const RocitGemmArgs* args, const RocitParallel* parallel) {
                                   args->c_stride, nullptr, ROCIT_FLOAT32, args->beta};
   std::vector<rocit::Piece> pieces;
   rocit::AddPieces(product, &pieces);
-  if (pieces.empty()) return;
-  const auto multiply = [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) rocit::MultiplyAnyPiece(pieces[i]);
-  };
-  rocit::ParallelFor(parallel, static_cast<int64_t>(pieces.size()), rocit::PieceCost(pieces[0]), multiply);
+  rocit::MultiplyPieces(pieces, parallel);
 }

@@ -44,7 +44,7 @@ struct WideWords {
   }
 };
 
-struct PairWords {
+struct PairsInMemory {
   static constexpr int kElements = 2;
   const Bfloat16* data;
   int64_t stride;
@@ -109,7 +109,7 @@ ROCIT_INLINE void PackRowPairs(const Bfloat16* from, int64_t stride, int64_t dep
 }
 
 inline bool HasPairs(const Segment& s) {
-  return kHasPairs && s.a.dtype == ROCIT_BFLOAT16 && s.b.dtype == ROCIT_BFLOAT16 && s.dropout == nullptr && s.scale == 1;
+  return kHasPairs && IsPairs(s);
 }
 
 // Words that the slab of a segment takes.
@@ -122,7 +122,7 @@ inline void PackTransposedPanel(const Segment& s, const void* from, int64_t coun
   const Bfloat16* halves = static_cast<const Bfloat16*>(from);
   const float* floats = static_cast<const float*>(from);
   float* wide = reinterpret_cast<float*>(to);
-  if (HasPairs(s)) PackTransposed(PairWords{halves, s.b.stride}, s.depth, count, width, to);
+  if (HasPairs(s)) PackTransposed(PairsInMemory{halves, s.b.stride}, s.depth, count, width, to);
   else if (s.b.dtype == ROCIT_FLOAT32) PackTransposed(FloatWords{floats, s.b.stride}, s.depth, count, width, to);
   else PackTransposed(WideWords{halves, s.b.stride}, s.depth, count, width, to);
   if (s.scale == 1) return;
@@ -209,9 +209,11 @@ inline void FillRest(const RowView& view, int64_t rows, Bfloat16* to) {
   }
 }
 
-// Floats that ViewRows may need for so much depth.
-inline int64_t RoomWords(int64_t depth) {
-  return kHasTiles ? (depth + 31) / 32 * 32 * 48 : kGroupRows * depth;
+// Words that ViewRows may need; on AMX for parts, or for pairs that are transposed and what is behind their whole tiles.
+inline int64_t RoomWords(const Segment& s) {
+  if (!kHasTiles) return kGroupRows * s.depth;
+  if (!HasPairs(s)) return Units(s.depth, false) * kGroupRows;
+  return kGroupRows / 2 * ((s.a.is_transposed ? s.depth : 0) + 32);
 }
 
 // Rows [row, row + rows) of a as the tile reads them: where they lie, or widened, masked or transposed into `room`.
@@ -245,12 +247,11 @@ inline RowView ViewRows(const Segment& s, int64_t row, int64_t rows, const uint3
     }
   }
   // Behind the rows there is room for what is left of them.
-  const RowView view = {room, s.depth, packed, s.depth, is_pairs, room + rows * s.depth};
-  if (kHasTiles && is_pairs) FillRest(view, rows, reinterpret_cast<Bfloat16*>(room + rows * s.depth));
+  Bfloat16* rest = reinterpret_cast<Bfloat16*>(room) + rows * s.depth;
+  const RowView view = {room, s.depth, packed, s.depth, is_pairs, rest};
+  if (kHasTiles && is_pairs) FillRest(view, rows, rest);
   return view;
 }
-
-inline constexpr int64_t kMostSegments = 16;
 
 // Some rows and columns: packs the columns once, then takes the rows group by group.
 inline void MultiplySlab(const Product& product, const Piece& piece) {
@@ -258,7 +259,7 @@ inline void MultiplySlab(const Product& product, const Piece& piece) {
   int64_t words = 0, room = 0;
   for (int64_t s = 0; s < num; ++s) {
     words += PackedWords(product.segments[s], columns);
-    room += RoomWords(product.segments[s].depth);
+    room += RoomWords(product.segments[s]);
   }
   uint32_t* packed = ThreadScratch<uint32_t>(Scratch::kPanels, words);
   float* rooms = ThreadScratch<float>(Scratch::kRows, room);
@@ -284,7 +285,7 @@ inline void MultiplySlab(const Product& product, const Piece& piece) {
     float* at = rooms;
     for (int64_t s = 0; s < num; ++s) {
       views[s] = ViewRows(product.segments[s], row, rows, starts[s], at);
-      at += RoomWords(product.segments[s].depth);
+      at += RoomWords(product.segments[s]);
     }
     char* c = const_cast<char*>(At(product.c, product.c_dtype, row * product.c_stride + piece.column_begin));
     MultiplyPanels(rows, views, num, {c, product.c_stride, columns, product.c_dtype, bias, product.beta},
@@ -303,8 +304,6 @@ inline Segment DepthOf(const Segment& s, int64_t begin, int64_t depth) {
   return part;
 }
 
-// Parts of float32 take three times the memory: they are taken a stretch of the depth at a time and added up in c, so that
-// a slab has many columns and each row is split seldom.
 inline void MultiplyStretches(const Product& product, const Piece& piece) {
   constexpr int64_t kLittle = 64;  // of an adapter, which goes with the stretch before it
   Segment parts[kMostSegments];
@@ -317,23 +316,14 @@ inline void MultiplyStretches(const Product& product, const Piece& piece) {
       const int64_t left = whole - k, depth = i + 1 < count ? (left / (count - i) + 31) / 32 * 32 : left;
       parts[stretch.num_segments++] = DepthOf(product.segments[s], k, depth);
       k += depth;
-      const bool is_last = i + 1 == count && s + 1 == product.num_segments;
-      if (!is_last && i + 1 == count && product.segments[s + 1].depth <= kLittle) continue;
+      if (i + 1 == count && s + 1 < product.num_segments && product.segments[s + 1].depth <= kLittle) continue;
       MultiplySlab(stretch, piece);
       stretch.num_segments = 0;
       stretch.bias = nullptr;
       stretch.beta = 1;
     }
   }
-}
-
-inline bool HasStretches(const Product& product) {
-  int64_t depth = 0;
-  for (int64_t s = 0; s < product.num_segments; ++s) {
-    if (HasPairs(product.segments[s]) || product.segments[s].dropout != nullptr) return false;
-    depth += product.segments[s].depth;
-  }
-  return product.c_dtype == ROCIT_FLOAT32 && depth > kPartsDepth;
+  if (stretch.num_segments > 0) MultiplySlab(stretch, piece);
 }
 #endif
 

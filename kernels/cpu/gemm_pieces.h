@@ -25,9 +25,9 @@ inline int64_t SlabColumns(const Product& product) {
   int64_t bytes = 0;
   for (int64_t s = 0; s < product.num_segments; ++s) {
     const Segment& segment = product.segments[s];
-    const bool has_parts = is_amx && segment.b.dtype == ROCIT_FLOAT32;
-    bytes += has_parts ? 6 * std::min(kPartsDepth, segment.depth) : SizeOf(segment.b.dtype) * segment.depth;
+    bytes += segment.depth * (is_amx ? (IsPairs(segment) ? 2 : 6) : SizeOf(segment.b.dtype));
   }
+  if (is_amx && HasStretches(product)) bytes = 6 * kPartsDepth;
   const int64_t room = is_amx ? kSlabBytesOfAmx : kSlabBytes;
   const int64_t fitting = room / std::max<int64_t>(bytes, 1) / kColumnStep * kColumnStep;
   return std::min(is_amx ? kSlabColumnsOfAmx : kSlabColumns, std::max(kColumnStep, fitting));
@@ -49,8 +49,9 @@ inline void AddPieces(const Product& product, std::vector<Piece>* pieces) {
   }
 }
 
-// One piece, on the best vector path.
+// On the best vector path: one piece, or all for the threads.
 void MultiplyAnyPiece(const Piece& piece);
+void MultiplyPieces(const std::vector<Piece>& pieces, const RocitParallel* parallel);
 
 // About the nanoseconds of a piece.
 inline int64_t PieceCost(const Piece& piece) {

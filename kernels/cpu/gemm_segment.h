@@ -31,6 +31,13 @@ struct Segment {
   const Dropout* dropout;  // of a, or null; a then counts as float32
 };
 
+// Pairs of bfloat16 as they lie; everything else is multiplied as float32.
+inline bool IsPairs(const Segment& s) {
+  return s.a.dtype == ROCIT_BFLOAT16 && s.b.dtype == ROCIT_BFLOAT16 && s.dropout == nullptr && s.scale == 1;
+}
+
+constexpr int64_t kMostSegments = 16;
+
 struct Product {
   const Segment* segments;
   int64_t num_segments;
@@ -49,8 +56,18 @@ struct Piece {
   int64_t row_begin, row_end, column_begin, column_end;
 };
 
-// On AMX float32 is packed as three parts, so much of the depth at a time.
+// On AMX float32 is packed as three parts, of which a slab holds so much of the depth. A product of more is taken a stretch
+// at a time and added up in c, so that a slab has many columns and each row is split seldom.
 constexpr int64_t kPartsDepth = 576;
+
+inline bool HasStretches(const Product& product) {
+  int64_t depth = 0;
+  for (int64_t s = 0; s < product.num_segments; ++s) {
+    if (IsPairs(product.segments[s]) || product.segments[s].dropout != nullptr) return false;
+    depth += product.segments[s].depth;
+  }
+  return product.c_dtype == ROCIT_FLOAT32 && depth > kPartsDepth;
+}
 
 inline int64_t SizeOf(RocitDtype dtype) { return dtype == ROCIT_FLOAT32 ? 4 : 2; }
 

@@ -4,7 +4,8 @@
 #include "gemm_panels.h"
 #include "gemm_pack.h"
 
-inline constexpr int64_t kEntropySlabBytes = 1 << 19;  // the words of a slab, packed both ways, stay in the second cache
+// The words of a slab, packed both ways, stay in the second-level cache, which is larger where there is AMX.
+inline constexpr int64_t kEntropySlabBytes = kHasTiles ? 1 << 20 : 1 << 19;
 inline constexpr int64_t kMostSlabWords = 192;
 
 // exp of x <= 0 (Cephes' expf: 2^n times a polynomial of the rest); 0 below -87, NaN stays.
@@ -80,7 +81,8 @@ ROCIT_INLINE void TakeTargets(const EntropyPiece& piece, int64_t row, const floa
 }
 
 inline int64_t SlabWords(const RocitLinearCrossEntropyArgs& args) {
-  const int64_t bytes = 2 * SizeOf(args.dtype) * (args.hidden_size > 0 ? args.hidden_size : 1);
+  const int64_t size = kHasTiles && args.dtype == ROCIT_FLOAT32 ? 6 : SizeOf(args.dtype);
+  const int64_t bytes = 2 * size * (args.hidden_size > 0 ? args.hidden_size : 1);
   const int64_t fitting = kEntropySlabBytes / bytes / 32 * 32;
   return fitting < 32 ? 32 : fitting > kMostSlabWords ? kMostSlabWords : fitting;
 }
@@ -118,9 +120,11 @@ inline void TakePiece(const EntropyPiece& piece) {
   const RocitLinearCrossEntropyArgs& args = *piece.args;
   const int64_t C = args.hidden_size, step = SlabWords(args), width = (step + kPanel - 1) / kPanel * kPanel;
   const bool has_pairs = kHasPairs && args.dtype == ROCIT_BFLOAT16;
-  const int64_t packed_words = Units(C, has_pairs) * (step + kWidth) + Units(step, has_pairs) * (C + kWidth);
-  uint32_t* packed = ThreadScratch<uint32_t>(Scratch::kPanels, packed_words);
-  float* room = ThreadScratch<float>(Scratch::kRows, RoomWords(C > width ? C : width));
+  const RocitDtype exps_dtype = has_pairs ? ROCIT_BFLOAT16 : ROCIT_FLOAT32;
+  const Segment of_logits = {{nullptr, args.dtype, C, false}, {nullptr, args.dtype, C, true}, C, 1, nullptr};
+  const Segment of_pulls = {{nullptr, exps_dtype, width, false}, {nullptr, args.dtype, C, false}, step, 1, nullptr};
+  uint32_t* packed = ThreadScratch<uint32_t>(Scratch::kPanels, PackedWords(of_logits, step) + PackedWords(of_pulls, C));
+  float* room = ThreadScratch<float>(Scratch::kRows, std::max(RoomWords(of_logits), RoomWords(of_pulls)));
   float* logits = ThreadScratch<float>(Scratch::kTile, kGroupRows * width);
   float* exps = ThreadScratch<float>(Scratch::kSums, kGroupRows * width);
   TileRegisters registers;
@@ -137,7 +141,7 @@ inline void TakePiece(const EntropyPiece& piece) {
     slab.end = end;
     slab.width = (end - word + kPanel - 1) / kPanel * kPanel;
     slab.logits = {{piece.edges->x, args.dtype, C, false}, {weight, args.dtype, C, true}, C, 1, nullptr};
-    slab.pulls = {{exps, has_pairs ? ROCIT_BFLOAT16 : ROCIT_FLOAT32, slab.width, false}, {weight, args.dtype, C, false},
+    slab.pulls = {{exps, exps_dtype, slab.width, false}, {weight, args.dtype, C, false},
                   end - word, 1, nullptr};
     slab.packed_logits = packed;
     slab.packed_pulls = packed + PackedWords(slab.logits, end - word);

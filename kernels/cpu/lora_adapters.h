@@ -13,6 +13,7 @@
 namespace rocit {
 
 constexpr int64_t kMostProjections = ROCIT_LORA_MOST_PROJECTIONS;
+static_assert(2 * kMostProjections <= kMostSegments, "the segments of dx fit into one product");
 
 // What forward and backward know of the projections of a call.
 struct Adapters {

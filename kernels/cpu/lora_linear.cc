@@ -8,18 +8,9 @@
 #include "float_parts.h"
 #include "gemm_pieces.h"
 #include "lora_adapters.h"
-#include "parallel.h"
 
 namespace rocit {
 namespace {
-
-void Multiply(const std::vector<Piece>& pieces, const RocitParallel* parallel) {
-  int64_t cost = 100000;
-  for (const Piece& piece : pieces) cost = std::min(cost, PieceCost(piece));
-  ParallelFor(parallel, static_cast<int64_t>(pieces.size()), cost, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) MultiplyAnyPiece(pieces[i]);
-  });
-}
 
 // z of all projections: one product with the A's below each other, or with dropout one for each.
 void ComputeZ(const RocitLoraLinearArgs& args, const Adapters& adapters, const RocitParallel* parallel) {
@@ -50,7 +41,7 @@ void ComputeZ(const RocitLoraLinearArgs& args, const Adapters& adapters, const R
   }
   std::vector<Piece> pieces;
   for (int64_t i = 0; i < count; ++i) AddThinPieces(products[i], &pieces);
-  Multiply(pieces, parallel);
+  MultiplyPieces(pieces, parallel);
 }
 
 void ComputeY(const RocitLoraLinearArgs& args, const Adapters& adapters, const RocitParallel* parallel) {
@@ -71,7 +62,7 @@ void ComputeY(const RocitLoraLinearArgs& args, const Adapters& adapters, const R
                    own.out_features, own.bias, args.dtype, 0};
     AddPieces(products[p], &pieces);
   }
-  Multiply(pieces, parallel);
+  MultiplyPieces(pieces, parallel);
 }
 
 }  // namespace

@@ -54,7 +54,7 @@ void ComputeDz(const RocitLoraLinearGradArgs& args, const Adapters& adapters, fl
                    adapters.total(), nullptr, ROCIT_FLOAT32, 0};
     AddThinPieces(products[p], &pieces);
   }
-  Multiply(pieces, {}, parallel);
+  MultiplyPieces(pieces, parallel);
 }
 
 // The products behind dx: without dropout a single one into dx; with it the base into `parts`, an adapter each beside.

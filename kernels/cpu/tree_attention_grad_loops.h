@@ -3,6 +3,7 @@
 
 #include "tile_product.h"
 #include "tree_attention_tiles.h"
+#include "tree_attention_product.h"
 
 struct BackwardTile {
   int64_t rows, begin, end;  // keys that some row sees lie in columns [begin, end) of the tile, multiples of kLanes

@@ -3,6 +3,7 @@
 
 #include "tile_product.h"
 #include "tree_attention_tiles.h"
+#include "tree_attention_product.h"
 
 // Up to kTileKeys keys that some row of a tile sees.
 struct VisibleKeys {
@@ -103,7 +104,7 @@ void ScoreKeys(ForwardTile* t, const VisibleKeys& keys, int64_t depth) {
                                         t->scores + t->begin, kRowStride, false});
     return;
   }
-  // Most lanes would be empty: keys become the lanes. The sums are the same.
+  // Most lanes would be empty: keys become the lanes.
   Transpose(t->k, stride, keys.count, depth, t->few_keys, kKeyStride);
   Multiply<Word, Neighbours::kDepth>({t->rows, Padded(keys.count), depth, t->few_rows, stride, t->few_keys, kKeyStride,
                                       t->few_scores, kKeyStride, false});

@@ -1,6 +1,7 @@
 // The matrix product of the kernels: c = a b + beta c, row-major, either side transposed in memory. float32, or bfloat16
-// with float32 sums. On the CPU every element is one sum over k in order: neither threads nor tiles change a bit. On CUDA
-// it is cuBLASLt's, without TF32.
+// with float32 sums. On the CPU every element is one sum over k in order, on AMX 32 of k at a time: threads change no bit.
+// AMX takes subnormal numbers for zero, and float32 as the sum of three bfloat16, which makes NaN of infinity. On CUDA it is
+// cuBLASLt's, without TF32.
 #ifndef ROCIT_GEMM_H_
 #define ROCIT_GEMM_H_
 
