@@ -1,0 +1,17 @@
+// The cases of an operation that the benches time.
+#ifndef ROCIT_TESTS_CASES_TIMED_H_
+#define ROCIT_TESTS_CASES_TIMED_H_
+
+#include <vector>
+
+namespace cases {
+
+template <class Case>
+struct Timed {
+  std::vector<Case> host, device;  // of the device the first alone where it has to be quick
+  std::vector<Case> emulated;      // instead of those of the device
+};
+
+}  // namespace cases
+
+#endif  // ROCIT_TESTS_CASES_TIMED_H_
