@@ -72,6 +72,13 @@ inline Near Within(double float32, double bfloat16) {
   };
 }
 
+// check::IsNear of sums: in float32 their error grows with the root of the number of addends.
+inline void IsNearSum(const check::Values& got, const std::vector<double>& expected, const std::string& promise,
+                      int64_t addends) {
+  if (got.dtype == ROCIT_BFLOAT16 || addends <= 768) return check::IsNear(got, expected, promise);
+  Within(2e-6 * std::sqrt(static_cast<double>(addends) / 768), 0)(got, expected, promise, 0);
+}
+
 }  // namespace cases
 
 #endif  // ROCIT_TESTS_CASES_COMPARE_H_
