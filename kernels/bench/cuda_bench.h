@@ -33,11 +33,11 @@ inline void ReadArguments(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) is_quick() = is_quick() || std::strcmp(argv[i], "--quick") == 0;
 }
 
-// The cases to run: all, the first of them, or in the emulator the tiny ones.
+// The cases to run: all, the first of them, or in the emulator tiny ones.
 template <class Case>
 std::vector<Case> Chosen(const cases::Timed<Case>& timed) {
   if (kIsEmulated) return timed.emulated;
-  return is_quick() ? std::vector<Case>(timed.device.begin(), timed.device.begin() + 1) : timed.device;
+  return is_quick() ? std::vector<Case>(timed.device.begin(), timed.device.begin() + timed.quick) : timed.device;
 }
 
 // The shapes to run: all, the first of them, or in the emulator the tiny one.

@@ -9,9 +9,9 @@
 #include <tuple>
 #include <utility>
 
+#include "cases/packs.h"
 #include "check.h"
 #include "llama_machine.h"
-#include "packs.h"
 
 namespace llama {
 
@@ -36,7 +36,7 @@ class Step {
  public:
   static constexpr float kEps = 1e-5f, kScaling = 2;
 
-  Step(Machine* machine, const Shape& shape, RocitDtype dtype, const bench::Pack& pack)
+  Step(Machine* machine, const Shape& shape, RocitDtype dtype, const cases::Pack& pack)
       : machine_(machine), shape_(shape), dtype_(dtype), tokens_(pack.size()), random_(7) {
     MakePack(pack);
     MakeWeights();
@@ -143,7 +143,7 @@ class Step {
     }
   }
 
-  void MakePack(const bench::Pack& pack) {
+  void MakePack(const cases::Pack& pack) {
     std::vector<int32_t> ids, rows, targets;
     for (int64_t n = 0; n < tokens_; ++n) ids.push_back(static_cast<int32_t>(random_.Bits() % shape_.vocab));
     for (int64_t n = 0; n < tokens_; ++n) {

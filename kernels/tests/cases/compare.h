@@ -22,6 +22,13 @@ inline Rows Spread(int64_t rows, int64_t count) {
   return chosen;
 }
 
+// `count` numbers from `begin` on.
+inline Rows Range(int64_t begin, int64_t count) {
+  Rows range(count);
+  std::iota(range.begin(), range.end(), begin);
+  return range;
+}
+
 // As many as half a second allows where one costs the twin so many multiply-adds.
 inline Rows Affordable(int64_t rows, double cost) {
   return Spread(rows, std::max<int64_t>(64, static_cast<int64_t>(3e8 / std::max(cost, 1.0))));
@@ -62,11 +69,11 @@ void InParallel(int64_t count, const Body& body) {
 using Near = std::function<void(const check::Values& got, const std::vector<double>& expected, const std::string& promise,
                                 double least)>;
 
-// The largest error against the largest value.
-inline Near Within(double float32, double bfloat16) {
+// The largest error against the largest value; `forgives`: `least` counts.
+inline Near Within(double float32, double bfloat16, bool forgives = true) {
   return [=](const check::Values& got, const std::vector<double>& expected, const std::string& promise, double least) {
     const double bound = got.dtype == ROCIT_FLOAT32 ? float32 : bfloat16;
-    const double error = check::Error(got.Doubles(), expected, least);
+    const double error = check::Error(got.Doubles(), expected, forgives ? least : 0);
     const auto millionths = [](double value) { return std::to_string(value * 1e6) + "e-6"; };
     check::That(error <= bound, promise, "error " + millionths(error) + ", bound " + millionths(bound));
   };

@@ -171,7 +171,8 @@ inline cases::Timed<Case> TimedCases() {
            {ROCIT_BFLOAT16, ROCIT_BFLOAT16, kWeight},
            {ROCIT_FLOAT16, ROCIT_FLOAT32, kWeight}},
           to_device(kWeight),
-          to_device(5000)};
+          to_device(5000),
+          2};
 }
 
 // What the file holds, and what is to be read from it.

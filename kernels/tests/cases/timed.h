@@ -8,8 +8,9 @@ namespace cases {
 
 template <class Case>
 struct Timed {
-  std::vector<Case> host, device;  // of the device the first alone where it has to be quick
-  std::vector<Case> emulated;      // instead of those of the device
+  std::vector<Case> host, device;
+  std::vector<Case> emulated;  // instead of those of the device
+  int quick = 1;               // so many of the device's where it has to be quick
 };
 
 }  // namespace cases
