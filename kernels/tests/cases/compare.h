@@ -79,6 +79,10 @@ inline Near Within(double float32, double bfloat16, bool forgives = true) {
   };
 }
 
+// The same of sums, by the number of their addends.
+using NearSum = std::function<void(const check::Values& got, const std::vector<double>& expected,
+                                   const std::string& promise, int64_t addends)>;
+
 // check::IsNear of sums: in float32 their error grows with the root of the number of addends.
 inline void IsNearSum(const check::Values& got, const std::vector<double>& expected, const std::string& promise,
                       int64_t addends) {
