@@ -19,7 +19,8 @@ void Bench(const Case& c) {
   bench::StopIfWrongOnDevice(c.Name());
   const std::string shape =
       std::to_string(c.count()) + "x" + std::to_string(c.hidden) + " of " + std::to_string(c.vocab);
-  bench::AgainstDeviceCopy({"embedding", bench::DtypeName(c.dtype), shape}, 2.0 * static_cast<double>(y.bytes.size()), run);
+  const double bytes = 2.0 * static_cast<double>(y.bytes.size());
+  bench::AgainstDeviceCopy({"embedding", bench::DtypeName(c.dtype), shape}, bytes, run);
 }
 
 }  // namespace

@@ -23,17 +23,18 @@ void Bench(const Case& c, RocitDtype dtype) {
   bench::StopIfWrongOnDevice(NameOf(c, dtype));
   const int64_t rows = c.rows, hidden = c.hidden, vocab = c.vocab;
   device::Tensor logits(dtype, rows * vocab), dx(dtype, rows * hidden);
-  bench::Product to_logits({dtype, dtype, rows, vocab, hidden, t.x.data(), t.weight.data(), logits.data(), hidden, hidden,
-                            vocab, 0, 1, 0});
-  bench::Product to_dx({dtype, dtype, rows, hidden, vocab, logits.data(), t.weight.data(), dx.data(), vocab, hidden, hidden,
-                        0, 0, 0});
+  bench::Product to_logits({dtype, dtype, rows, vocab, hidden, t.x.data(), t.weight.data(), logits.data(), hidden,
+                            hidden, vocab, 0, 1, 0});
+  bench::Product to_dx({dtype, dtype, rows, hidden, vocab, logits.data(), t.weight.data(), dx.data(), vocab, hidden,
+                        hidden, 0, 0, 0});
   const auto bare = [&] {
     const RocitCudaStatus status = to_logits.Run();
     return status != 0 ? status : to_dx.Run();
   };
   const std::string shape = std::to_string(rows) + "x" + std::to_string(hidden) + " to " + std::to_string(vocab);
   bench::CompareOnDevice({"linear_cross_entropy", bench::DtypeName(dtype), shape}, "TFLOP/s",
-                         to_logits.operations() + to_dx.operations(), {"linear_cross_entropy", run}, {"bare gemm", bare});
+                         to_logits.operations() + to_dx.operations(), {"linear_cross_entropy", run},
+                         {"bare gemm", bare});
 }
 
 }  // namespace

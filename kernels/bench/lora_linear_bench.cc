@@ -43,8 +43,8 @@ void Bench(const Case& c, RocitDtype dtype, const RocitParallel& parallel) {
   const double frozen = 2.0 * static_cast<double>(c.rows * c.in * c.OutWidth());
   bench::Compare({"lora_linear", bench::DtypeName(dtype), shape}, "GFLOP/s", {"lora_linear", frozen, run},
                  {"bare products", frozen, [&] { BareForward(&t, parallel); }});
-  bench::Compare({"lora_linear_grad", bench::DtypeName(dtype), shape}, "GFLOP/s", {"lora_linear_grad", frozen, run_back},
-                 {"bare products", frozen, [&] { BareBackward(&t, parallel); }});
+  bench::Compare({"lora_linear_grad", bench::DtypeName(dtype), shape}, "GFLOP/s",
+                 {"lora_linear_grad", frozen, run_back}, {"bare products", frozen, [&] { BareBackward(&t, parallel); }});
 }
 
 }  // namespace

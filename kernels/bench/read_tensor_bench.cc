@@ -1,5 +1,5 @@
-// read_tensor of a file in the page cache, as stored and with conversion, against one thread's read() of the same bytes,
-// and against a copy in memory of as many bytes as are read and written.
+// read_tensor of a file in the page cache, as stored and with conversion, against one thread's read() of the same
+// bytes, and against a copy in memory of as many bytes as are read and written.
 #include "cases/read_tensor.h"
 
 #include <fcntl.h>

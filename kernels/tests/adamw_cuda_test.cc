@@ -24,9 +24,12 @@ constexpr double kNormBound = 1e-7;
 
 void TestCase(const Case& c) {
   const Inputs in(c);
-  device::TestCase(
-      c.name, [&](int64_t shift, const std::string& title) { return RunOnDevice(in.before, in.grads, c.settings, shift, title); },
-      [&](const Step& got, const std::string& title) { CompareWithTwin(c, in, got, kNormBound, title); });
+  const auto run = [&](int64_t shift, const std::string& title) {
+    return RunOnDevice(in.before, in.grads, c.settings, shift, title);
+  };
+  device::TestCase(c.name, run, [&](const Step& got, const std::string& title) {
+    CompareWithTwin(c, in, got, kNormBound, title);
+  });
 }
 
 }  // namespace

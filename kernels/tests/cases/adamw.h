@@ -1,4 +1,4 @@
-// Cases of adamw over lists of tensors, their memory and the comparison with the float64 twin, for every implementation.
+// Cases of adamw over lists of tensors, their memory and the comparison with the float64 twin.
 #ifndef ROCIT_TESTS_CASES_ADAMW_H_
 #define ROCIT_TESTS_CASES_ADAMW_H_
 
@@ -83,7 +83,8 @@ inline std::vector<Case> Cases() {
 }
 
 // A [rank, in] and B [out, rank] of the seven linears of each layer.
-inline std::vector<int64_t> Adapters(int64_t layers, int64_t hidden, int64_t key_width, int64_t intermediate, int64_t rank) {
+inline std::vector<int64_t> Adapters(int64_t layers, int64_t hidden, int64_t key_width, int64_t intermediate,
+                                     int64_t rank) {
   const int64_t widths[][2] = {{hidden, hidden}, {hidden, key_width},    {hidden, key_width},   {hidden, hidden},
                                {hidden, intermediate}, {hidden, intermediate}, {intermediate, hidden}};
   std::vector<int64_t> sizes;
@@ -175,8 +176,10 @@ struct Tensors {
   State Read() { return {new_p.Read(), new_m.Read(), new_v.Read()}; }
 };
 
-// `norm_bound`: the relative error that the gradient norm may have. Of each tensor at most 40,960 values, evenly spread.
-inline void CompareWithTwin(const Case& c, const Inputs& in, const Step& got, double norm_bound, const std::string& name) {
+// `norm_bound`: the relative error that the gradient norm may have. Of each tensor at most 40,960 values, evenly
+// spread.
+inline void CompareWithTwin(const Case& c, const Inputs& in, const Step& got, double norm_bound,
+                            const std::string& name) {
   const double norm = reference::GradNorm(Doubles(in.grads), c.settings.grad_scale);
   check::That(std::fabs(got.result.grad_norm - norm) <= norm_bound * norm, name + " gradient norm",
               std::to_string(got.result.grad_norm));
@@ -184,7 +187,8 @@ inline void CompareWithTwin(const Case& c, const Inputs& in, const Step& got, do
   for (size_t t = 0; t < c.sizes.size(); ++t) {
     const cases::Rows chosen = cases::Spread(c.sizes[t], 40960);
     const auto at = [&](const List& list) { return cases::Pick(list[t], 1, chosen); };
-    reference::Vectors p = {at(in.before.params).Doubles()}, m = {at(in.before.m).Doubles()}, v = {at(in.before.v).Doubles()};
+    reference::Vectors p = {at(in.before.params).Doubles()}, m = {at(in.before.m).Doubles()};
+    reference::Vectors v = {at(in.before.v).Doubles()};
     reference::AdamwOfNorm(c.settings, norm, {at(in.grads).Doubles()}, &p, &m, &v);
     const std::string tensor = name + " tensor " + std::to_string(t);
     check::IsNear(at(got.state.params), p[0], tensor + " p");

@@ -66,8 +66,8 @@ void InParallel(int64_t count, const Body& body) {
 }
 
 // Says whether values are near enough to the twin's; `least` as in check::Error.
-using Near = std::function<void(const check::Values& got, const std::vector<double>& expected, const std::string& promise,
-                                double least)>;
+using Near = std::function<void(const check::Values& got, const std::vector<double>& expected,
+                                const std::string& promise, double least)>;
 
 // The largest error against the largest value; `forgives`: `least` counts.
 inline Near Within(double float32, double bfloat16, bool forgives = true) {

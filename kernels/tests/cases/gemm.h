@@ -53,7 +53,8 @@ inline cases::Timed<Case> TimedCases(RocitDtype dtype) {
   for (const bool is_forward : {true, false}) {
     for (const auto& [out, in] : layers) {
       for (const int64_t rows : {256, 1000, 2048}) {
-        timed.host.push_back({dtype, dtype, rows, is_forward ? out : in, is_forward ? in : out, false, is_forward, 0, 0});
+        const int64_t n = is_forward ? out : in, depth = is_forward ? in : out;
+        timed.host.push_back({dtype, dtype, rows, n, depth, false, is_forward, 0, 0});
       }
     }
   }
@@ -121,8 +122,9 @@ struct Tensors {
       : k(of), a(SpreadA(k, in), shift...), b(SpreadB(k, in), shift...), c(Start(k, in), shift...) {}
   RocitGemmArgs Args() {
     const int64_t a_columns = k.a_transposed ? k.m : k.k, b_columns = k.b_transposed ? k.k : k.n;
-    return {k.dtype,           k.c_dtype,         k.m,         k.n,            k.k,            a.data(), b.data(), c.data(),
-            a_columns + k.gap, b_columns + k.gap, k.n + k.gap, k.a_transposed, k.b_transposed, k.beta};
+    return {k.dtype,  k.c_dtype, k.m,      k.n,               k.k,
+            a.data(), b.data(),  c.data(), a_columns + k.gap, b_columns + k.gap,
+            k.n + k.gap, k.a_transposed, k.b_transposed, k.beta};
   }
   Values Read() { return WithoutGaps(k, Memory::Read(c)); }
 };

@@ -54,7 +54,8 @@ inline std::vector<Case> Cases() {
 
 // An edge on each of `edges` rows, evenly spread; logits of about one.
 inline Case Head(const char* title, int64_t rows, int64_t edges, int64_t hidden, int64_t vocab) {
-  Case c = {title, rows, hidden, vocab, {}, {}, std::vector<float>(edges, 1), 1, 0, std::sqrt(3.0 / static_cast<double>(hidden))};
+  Case c = {title, rows, hidden, vocab, {}, {}, std::vector<float>(edges, 1), 1, 0};
+  c.weight_scale = std::sqrt(3.0 / static_cast<double>(hidden));
   for (int64_t e = 0; e < edges; ++e) {
     c.edge_rows.push_back(static_cast<int32_t>(e * rows / edges));
     c.edge_targets.push_back(static_cast<int32_t>(e * 7919 % vocab));
@@ -105,9 +106,9 @@ struct Tensors {
   // `shift`: as device::Tensor takes it.
   template <class... Shift>
   Tensors(const Case& of, const Inputs& in, Shift... shift)
-      : c(of), dtype(in.x.dtype), x(in.x, shift...), weight(in.weight, shift...), dx(dtype, c.rows * c.hidden, shift...),
-        loss(ROCIT_FLOAT32, 1), losses(ROCIT_FLOAT32, c.edges()), edge_rows(c.edge_rows), edge_targets(c.edge_targets),
-        edge_weights(c.edge_weights) {}
+      : c(of), dtype(in.x.dtype), x(in.x, shift...), weight(in.weight, shift...),
+        dx(dtype, c.rows * c.hidden, shift...), loss(ROCIT_FLOAT32, 1), losses(ROCIT_FLOAT32, c.edges()),
+        edge_rows(c.edge_rows), edge_targets(c.edge_targets), edge_weights(c.edge_weights) {}
   RocitLinearCrossEntropyArgs Args(bool wants_dx = true) {
     return {dtype,
             c.rows,
@@ -131,7 +132,8 @@ struct Twin {
   cases::Rows edges, rows;
   std::vector<double> losses, dx;  // of these
 
-  Twin(const Case& c, const Inputs& in) : edges(cases::Affordable(c.edges(), 2.0 * static_cast<double>(c.hidden * c.vocab))) {
+  Twin(const Case& c, const Inputs& in)
+      : edges(cases::Affordable(c.edges(), 2.0 * static_cast<double>(c.hidden * c.vocab))) {
     const int64_t count = static_cast<int64_t>(edges.size());
     const bool is_whole = count == c.edges();
     if (is_whole) rows = cases::Range(0, c.rows);
@@ -157,7 +159,8 @@ struct Twin {
 
 // The loss is the weighted sum of the edges' own losses, which are compared, and dx is zero in rows without edges.
 inline void CompareWithTwin(const Case& c, const Twin& twin, const Results& got, const std::string& name,
-                            const cases::Near& near_losses = check::IsNear, const cases::Near& near_dx = check::IsNear) {
+                            const cases::Near& near_losses = check::IsNear,
+                            const cases::Near& near_dx = check::IsNear) {
   near_losses(cases::Pick(got.losses, 1, twin.edges), twin.losses, name + " edge losses", c.least_loss);
   std::vector<double> losses = got.losses.Doubles();
   if (twin.edges.size() == losses.size()) losses = twin.losses;

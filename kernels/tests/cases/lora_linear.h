@@ -240,9 +240,11 @@ struct Twin {
       reference::LoraDx(part, RowsOf(dy, whole.out, rows), RowsOf(dz, whole.rank, rows), &dx);
 
       part = {whole.rows, static_cast<int64_t>(columns.size()), whole.out, whole.rank,
-              ColumnsOf(whole.x, whole.in, columns), {}, {}, {}, {}, ColumnsOf(whole.mask, whole.in, columns), whole.scaling};
+              ColumnsOf(whole.x, whole.in, columns), {}, {}, {}, {},
+              ColumnsOf(whole.mask, whole.in, columns), whole.scaling};
       da.push_back(reference::LoraDa(part, dz));
-      part = {whole.rows, whole.in, static_cast<int64_t>(outs[p].size()), whole.rank, {}, {}, {}, {}, {}, {}, whole.scaling};
+      part = {whole.rows, whole.in, static_cast<int64_t>(outs[p].size()), whole.rank,
+              {}, {}, {}, {}, {}, {}, whole.scaling};
       db.push_back(reference::LoraDb(part, ColumnsOf(dy, whole.out, outs[p]), z));
     }
   }

@@ -1,5 +1,5 @@
-// Packs of tokens, with the bounds and depths of every token: plain sequences side by side, role trees (a role's prefix,
-// below it questions, below each its answers), random forests.
+// Packs of tokens, with the bounds and depths of every token: plain sequences side by side, role trees (a role's
+// prefix, below it questions, below each its answers), random forests.
 #ifndef ROCIT_TESTS_CASES_PACKS_H_
 #define ROCIT_TESTS_CASES_PACKS_H_
 

@@ -85,7 +85,8 @@ struct Tensors {
             c.has_residual ? sum.data() : x.data(), weight.data(), cases::Floats(rstd), dx.data()};
   }
   Outputs Read() {
-    return {Memory::Read(y), c.has_residual ? Memory::Read(sum) : Values(c.dtype, 0), Memory::Read(rstd), Memory::Read(dx)};
+    return {Memory::Read(y), c.has_residual ? Memory::Read(sum) : Values(c.dtype, 0), Memory::Read(rstd),
+            Memory::Read(dx)};
   }
 };
 

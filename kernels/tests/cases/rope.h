@@ -26,8 +26,8 @@ struct Case {
     return std::to_string(rows) + "x" + std::to_string(heads) + "x" + std::to_string(head_dim);
   }
   std::string Name() const {
-    return std::string("rope ") + (dtype == ROCIT_FLOAT32 ? "float32 " : "bfloat16 ") + Shape() + " rotating " + std::to_string(rotary_dim) +
-           (interleaved ? " interleaved" : "") + " below " + std::to_string(top);
+    return std::string("rope ") + (dtype == ROCIT_FLOAT32 ? "float32 " : "bfloat16 ") + Shape() + " rotating " +
+           std::to_string(rotary_dim) + (interleaved ? " interleaved" : "") + " below " + std::to_string(top);
   }
 };
 
@@ -97,7 +97,8 @@ struct Tensors {
   // `shift`: as device::Tensor takes it.
   template <class... Shift>
   Tensors(const Case& of, const Inputs& in, Shift... shift)
-      : c(of), x(in.x, shift...), y(c.dtype, c.rows * c.Width(), shift...), positions(in.positions), inv_freq(in.inv_freq) {}
+      : c(of), x(in.x, shift...), y(c.dtype, c.rows * c.Width(), shift...), positions(in.positions),
+        inv_freq(in.inv_freq) {}
   RocitRopeArgs Args(int direction) {
     return {c.dtype,       c.rows,    c.heads,  c.head_dim,       c.rotary_dim,    c.Stride(), c.Width(),
             c.interleaved, direction, x.data(), positions.data(), inv_freq.data(), y.data()};

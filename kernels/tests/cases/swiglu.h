@@ -1,5 +1,5 @@
-// Cases of swiglu, their tensors and the comparison with the float64 twin; sigmoids over the whole range; values that are
-// not finite.
+// Cases of swiglu, their tensors and the comparison with the float64 twin; sigmoids over the whole range; values that
+// are not finite.
 #ifndef ROCIT_TESTS_CASES_SWIGLU_H_
 #define ROCIT_TESTS_CASES_SWIGLU_H_
 
@@ -22,7 +22,8 @@ struct Case {
   int64_t Stride() const { return size + gap; }
   std::string Shape() const { return std::to_string(rows) + "x" + std::to_string(size); }
   std::string Name() const {
-    return std::string("swiglu ") + (dtype == ROCIT_FLOAT32 ? "float32 " : "bfloat16 ") + Shape() + (gap > 0 ? " with gaps" : "") + " of " + std::to_string(static_cast<int>(scale));
+    return std::string("swiglu ") + (dtype == ROCIT_FLOAT32 ? "float32 " : "bfloat16 ") + Shape() +
+           (gap > 0 ? " with gaps" : "") + " of " + std::to_string(static_cast<int>(scale));
   }
 };
 

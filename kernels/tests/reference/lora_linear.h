@@ -81,7 +81,8 @@ inline std::vector<double> LoraDa(const LoraProjection& p, const std::vector<dou
 }
 
 // db[o][r] = scaling sum_n dy[n][o] z[n][r]
-inline std::vector<double> LoraDb(const LoraProjection& p, const std::vector<double>& dy, const std::vector<double>& z) {
+inline std::vector<double> LoraDb(const LoraProjection& p, const std::vector<double>& dy,
+                                  const std::vector<double>& z) {
   std::vector<double> db(p.out * p.rank);
   for (int64_t n = 0; n < p.rows; ++n) {
     for (int64_t o = 0; o < p.out; ++o) {
