@@ -114,7 +114,9 @@ struct Label {
   std::string op, dtype, shape;
 };
 
-inline const char* DtypeName(RocitDtype dtype) { return dtype == ROCIT_BFLOAT16 ? "bfloat16" : "float32"; }
+inline const char* DtypeName(RocitDtype dtype) {
+  return dtype == ROCIT_FLOAT32 ? "float32" : dtype == ROCIT_BFLOAT16 ? "bfloat16" : "float16";
+}
 
 inline double SecondsOf(const std::function<void()>& run) {
   const auto start = std::chrono::steady_clock::now();

@@ -5,9 +5,9 @@
 #define ROCIT_BENCH_CUDA_BENCH_H_
 
 #include <cstring>
-#include <initializer_list>
 
 #include "bench.h"
+#include "cases/timed.h"
 #include "device_memory.h"
 
 #if !ROCIT_CUDA_EMULATION
@@ -32,11 +32,11 @@ inline void ReadArguments(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) is_quick() = is_quick() || std::strcmp(argv[i], "--quick") == 0;
 }
 
-// The shapes to run: all, the first of them, or in the emulator the tiny one.
-template <class Shape>
-std::vector<Shape> Shapes(const Shape& tiny, std::initializer_list<Shape> all) {
-  if (kIsEmulated) return {tiny};
-  return is_quick() ? std::vector<Shape>(all.begin(), all.begin() + 1) : std::vector<Shape>(all);
+// The cases to run: all, the first of them, or in the emulator tiny ones.
+template <class Case>
+std::vector<Case> Chosen(const cases::Timed<Case>& timed) {
+  if (kIsEmulated) return timed.emulated;
+  return is_quick() ? std::vector<Case>(timed.device.begin(), timed.device.begin() + timed.quick) : timed.device;
 }
 
 inline void Must(RocitCudaStatus status, const char* what) {
@@ -151,39 +151,6 @@ inline void AgainstDeviceCopy(const Label& label, double bytes, const std::funct
   const size_t half = static_cast<size_t>(bytes / 2);
   device::Memory from(half), to(half);
   CompareOnDevice(label, "GB/s", bytes, {label.op, run}, {"copy", [&] { return CopyOnDevice(to.data(), from.data(), half); }});
-}
-
-// Random values between -scale and scale, on the host and on the device. Large tensors repeat the first million of them
-// at odd places, since drawing takes longer than everything else.
-struct Drawn {
-  check::Values host;
-  device::Tensor device;
-
-  Drawn(RocitDtype dtype, int64_t count, uint64_t seed, double scale = 1)
-      : host(Tiled(dtype, count, seed, scale)), device(host) {}
-  explicit Drawn(const check::Values& values) : host(values), device(host) {}
-  void* data() { return device.data(); }
-  float* floats() { return device.floats(); }
-
- private:
-  static check::Values Tiled(RocitDtype dtype, int64_t count, uint64_t seed, double scale) {
-    check::Random random(seed);
-    const int64_t pool_size = std::min<int64_t>(count, (1 << 20) + 7);
-    const check::Values pool = check::RandomValues(dtype, pool_size, &random, scale);
-    check::Values values(dtype, count);
-    for (size_t at = 0; at < values.bytes.size(); at += pool.bytes.size()) {
-      std::memcpy(&values.bytes[at], pool.bytes.data(), std::min(pool.bytes.size(), values.bytes.size() - at));
-    }
-    return values;
-  }
-};
-
-// `count` values from `begin` on, as values of the same dtype and as doubles.
-inline check::Values Slice(const check::Values& values, int64_t begin, int64_t count) {
-  check::Values part(values.dtype, count);
-  const size_t size = values.dtype == ROCIT_FLOAT32 ? 4 : 2;
-  std::memcpy(part.bytes.data(), &values.bytes[begin * size], count * size);
-  return part;
 }
 
 // Waits for the calls before, and ends the program when one of them failed or a value was wrong.

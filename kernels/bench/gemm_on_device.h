@@ -27,15 +27,17 @@ class Product {
 // [size, size] by [size, size], b transposed as a weight is.
 class SquareProduct {
  public:
-  SquareProduct(RocitDtype dtype, int64_t size)
-      : a_(dtype, size * size, 1), b_(dtype, size * size, 2), c_(dtype, size * size),
-        product_({dtype, dtype, size, size, size, a_.data(), b_.data(), c_.data(), size, size, size, 0, 1, 0}) {}
+  SquareProduct(RocitDtype dtype, int64_t size) : SquareProduct(dtype, size, check::Random(1)) {}
   double operations() const { return product_.operations(); }
   RocitCudaStatus Run() { return product_.Run(); }
 
  private:
-  Drawn a_, b_;
-  device::Tensor c_;
+  SquareProduct(RocitDtype dtype, int64_t size, check::Random random)
+      : a_(check::RandomValues(dtype, size * size, &random)), b_(check::RandomValues(dtype, size * size, &random)),
+        c_(dtype, size * size),
+        product_({dtype, dtype, size, size, size, a_.data(), b_.data(), c_.data(), size, size, size, 0, 1, 0}) {}
+
+  device::Tensor a_, b_, c_;
   Product product_;
 };
 

@@ -9,38 +9,21 @@
 #include <tuple>
 #include <utility>
 
+#include "cases/packs.h"
 #include "check.h"
-#include "llama_machine.h"
-#include "packs.h"
+#include "llama_model.h"
 
 namespace llama {
-
-struct Shape {
-  int64_t layers, hidden, intermediate, heads, key_heads, head_dim, vocab, rank;
-
-  int64_t query_width() const { return heads * head_dim; }
-  int64_t key_width() const { return key_heads * head_dim; }
-  // Frozen weights that multiply every token.
-  double Multiplied() const {
-    const int64_t attention = 2 * hidden * (query_width() + key_width()), mlp = 3 * hidden * intermediate;
-    return static_cast<double>(layers * (attention + mlp) + vocab * hidden);
-  }
-};
-
-inline Shape Llama7b() { return {32, 4096, 11008, 32, 32, 128, 32000, 16}; }
-
-// The linears of a block, in the order of their adapters.
-enum Linear { kQuery, kKey, kValue, kOutput, kGate, kUp, kDown, kLinears };
 
 class Step {
  public:
   static constexpr float kEps = 1e-5f, kScaling = 2;
 
-  Step(Machine* machine, const Shape& shape, RocitDtype dtype, const bench::Pack& pack)
+  Step(Machine* machine, const Shape& shape, RocitDtype dtype, const cases::Pack& pack)
       : machine_(machine), shape_(shape), dtype_(dtype), tokens_(pack.size()), random_(7) {
     MakePack(pack);
-    MakeWeights();
-    MakeAdapters();
+    frozen_ = DrawFrozen(machine, shape, dtype, &random_);
+    trained_ = DrawTrained(machine, shape, &random_);
   }
 
   // Forward and backward into the gradients of the adapters. Nothing waits for a device.
@@ -78,22 +61,25 @@ class Step {
       for (const Buffer& one : list) pointers.push_back(static_cast<float*>(one.get()));
       return pointers;
     };
-    const auto p = in(adapters_.now), g = in(gradients_), m = in(m_.now), v = in(v_.now);
-    const auto new_p = out(adapters_.next), new_m = out(m_.next), new_v = out(v_.next);
-    const RocitAdamwArgs args = {static_cast<int64_t>(sizes_.size()), sizes_.data(), p.data(), g.data(), m.data(), v.data(),
-                                 new_p.data(), new_m.data(), new_v.data(), learning_rate, 0.9, 0.999, 1e-8, 0.01, 1, 1,
-                                 1 - std::pow(0.9, number), 1 - std::pow(0.999, number)};
+    const auto p = in(trained_.adapters.now), g = in(trained_.gradients), m = in(trained_.m.now), v = in(trained_.v.now);
+    const auto new_p = out(trained_.adapters.next), new_m = out(trained_.m.next), new_v = out(trained_.v.next);
+    const std::vector<int64_t>& sizes = trained_.sizes;
+    const RocitAdamwArgs args = {static_cast<int64_t>(sizes.size()), sizes.data(), p.data(), g.data(), m.data(),
+                                 v.data(), new_p.data(), new_m.data(), new_v.data(), learning_rate, 0.9, 0.999, 1e-8, 0.01,
+                                 1, 1, 1 - std::pow(0.9, number), 1 - std::pow(0.999, number)};
     machine_->Adamw(args, Floats(stats_));
-    for (Pair* pair : {&adapters_, &m_, &v_}) std::swap(pair->now, pair->next);
+    for (Pair* pair : {&trained_.adapters, &trained_.m, &trained_.v}) std::swap(pair->now, pair->next);
   }
 
   float Loss() const { return machine_->Read<float>(loss_, 1)[0]; }
   // The norm before clipping, and the first adapter with a gradient that is not finite, or -1.
   std::vector<float> Stats() const { return machine_->Read<float>(stats_, 2); }
-  std::vector<std::vector<float>> Gradients() const { return ReadAll(gradients_); }
-  std::vector<std::vector<float>> Adapters() const { return ReadAll(adapters_.now); }
+  std::vector<std::vector<float>> Gradients() const { return ReadAll(trained_.gradients); }
+  std::vector<std::vector<float>> Adapters() const { return ReadAll(trained_.adapters.now); }
   void SetAdapters(const std::vector<std::vector<float>>& values) {
-    for (size_t i = 0; i < values.size(); ++i) machine_->Upload(adapters_.now[i].get(), values[i].data(), 4 * sizes_[i]);
+    for (size_t i = 0; i < values.size(); ++i) {
+      machine_->Upload(trained_.adapters.now[i].get(), values[i].data(), 4 * trained_.sizes[i]);
+    }
   }
   // "layer 1 up B"
   static std::string AdapterName(size_t i) {
@@ -113,10 +99,6 @@ class Step {
   struct Normed {
     Buffer y, sum, rstd;
   };
-  // AdamW writes new tensors, which take turns with the old ones.
-  struct Pair {
-    std::vector<Buffer> now, next;
-  };
 
   static float* Floats(const Buffer& buffer) { return static_cast<float*>(buffer.get()); }
   static const int32_t* Ints(const Buffer& buffer) { return static_cast<const int32_t*>(buffer.get()); }
@@ -125,25 +107,11 @@ class Step {
   Buffer FloatRows(int64_t columns) { return machine_->Make(4 * tokens_ * columns); }
   std::vector<std::vector<float>> ReadAll(const std::vector<Buffer>& list) const {
     std::vector<std::vector<float>> all;
-    for (size_t i = 0; i < list.size(); ++i) all.push_back(machine_->Read<float>(list[i], sizes_[i]));
+    for (size_t i = 0; i < list.size(); ++i) all.push_back(machine_->Read<float>(list[i], trained_.sizes[i]));
     return all;
   }
 
-  int64_t In(int linear) const {
-    return linear == kOutput ? shape_.query_width() : linear == kDown ? shape_.intermediate : shape_.hidden;
-  }
-  int64_t Out(int linear) const {
-    switch (linear) {
-      case kQuery: return shape_.query_width();
-      case kKey:
-      case kValue: return shape_.key_width();
-      case kGate:
-      case kUp: return shape_.intermediate;
-      default: return shape_.hidden;
-    }
-  }
-
-  void MakePack(const bench::Pack& pack) {
+  void MakePack(const cases::Pack& pack) {
     std::vector<int32_t> ids, rows, targets;
     for (int64_t n = 0; n < tokens_; ++n) ids.push_back(static_cast<int32_t>(random_.Bits() % shape_.vocab));
     for (int64_t n = 0; n < tokens_; ++n) {
@@ -169,65 +137,9 @@ class Step {
     stats_ = machine_->Make(8);
   }
 
-  // `count` values from a pool of random ones in the machine's memory, on from where the last tensor ended.
-  Buffer Draw(const Buffer& pool, int64_t pool_size, int64_t element, int64_t count) {
-    const Buffer tensor = machine_->Make(count * element);
-    for (int64_t done = 0; done < count;) {
-      const int64_t piece = std::min(count - done, pool_size - drawn_);
-      machine_->Copy(static_cast<char*>(tensor.get()) + done * element, static_cast<char*>(pool.get()) + drawn_ * element,
-                     piece * element);
-      done += piece;
-      drawn_ = (drawn_ + piece) % pool_size;
-    }
-    return tensor;
-  }
-
-  void MakeWeights() {
-    const int64_t largest = shape_.hidden * std::max(shape_.vocab, shape_.intermediate);
-    const int64_t pool_size = std::min<int64_t>(largest, (1 << 22) + 3);
-    const double scale = std::sqrt(3.0 / static_cast<double>(shape_.hidden));
-    check::Values values = check::RandomValues(dtype_, pool_size, &random_, scale);
-    const Buffer pool = machine_->Make(values.bytes);
-    const auto draw = [&](int64_t count) { return Draw(pool, pool_size, Bytes(1), count); };
-    embedding_ = draw(shape_.vocab * shape_.hidden);
-    head_ = draw(shape_.vocab * shape_.hidden);
-    for (int64_t layer = 0; layer < shape_.layers; ++layer) {
-      for (int linear = 0; linear < kLinears; ++linear) weights_.push_back(draw(Out(linear) * In(linear)));
-    }
-    for (int64_t i = 0; i < 2 * shape_.layers + 1; ++i) {
-      check::Values norm(dtype_, shape_.hidden);
-      for (int64_t c = 0; c < shape_.hidden; ++c) norm.Set(c, 1 + 0.1 * random_.Next());
-      norms_.push_back(machine_->Make(norm.bytes));
-    }
-  }
-
-  void MakeAdapters() {
-    const int64_t pool_size = (1 << 20) + 7;
-    std::vector<float> values(pool_size);
-    const float scale = std::sqrt(3 / static_cast<float>(shape_.hidden));
-    for (float& value : values) value = scale * random_.Next();
-    const Buffer pool = machine_->Make(values);
-    drawn_ = 0;
-    for (int64_t layer = 0; layer < shape_.layers; ++layer) {
-      for (int linear = 0; linear < kLinears; ++linear) {
-        sizes_.insert(sizes_.end(), {shape_.rank * In(linear), shape_.rank * Out(linear)});
-      }
-    }
-    for (const int64_t size : sizes_) {
-      adapters_.now.push_back(Draw(pool, pool_size, 4, size));
-      adapters_.next.push_back(machine_->Make(4 * size));
-      gradients_.push_back(machine_->Make(4 * size));
-      const std::vector<float> zero(size);
-      for (Pair* pair : {&m_, &v_}) {
-        pair->now.push_back(machine_->Make(zero));
-        pair->next.push_back(machine_->Make(4 * size));
-      }
-    }
-  }
-
   Buffer Embed() {
     const Buffer y = Rows(shape_.hidden);
-    machine_->Embedding({dtype_, shape_.vocab, shape_.hidden, tokens_, embedding_.get(), Ints(ids_), y.get()});
+    machine_->Embedding({dtype_, shape_.vocab, shape_.hidden, tokens_, frozen_.embedding.get(), Ints(ids_), y.get()});
     return y;
   }
 
@@ -249,8 +161,9 @@ class Step {
     std::vector<RocitLoraProjection> list;
     for (int linear = first; linear < first + count; ++linear) {
       const size_t i = layer * kLinears + linear;
-      list.push_back({Out(linear), shape_.rank, weights_[i].get(), nullptr, Floats(adapters_.now[2 * i]),
-                      Floats(adapters_.now[2 * i + 1]), kScaling, 0, 0});
+      const std::vector<Buffer>& adapters = trained_.adapters.now;
+      list.push_back({shape_.Out(linear), shape_.rank, frozen_.linears[i].get(), nullptr, Floats(adapters[2 * i]),
+                      Floats(adapters[2 * i + 1]), kScaling, 0, 0});
     }
     return list;
   }
@@ -260,12 +173,13 @@ class Step {
     std::vector<Buffer> y;
     std::vector<void*> pointers;
     for (int linear = first; linear < first + count; ++linear) {
-      y.push_back(Rows(Out(linear)));
+      y.push_back(Rows(shape_.Out(linear)));
       pointers.push_back(y.back().get());
     }
     *z = FloatRows(count * shape_.rank);
     const auto projections = Projections(layer, first, count);
-    machine_->LoraLinear({dtype_, tokens_, In(first), count, projections.data(), x.get(), pointers.data(), Floats(*z)});
+    machine_->LoraLinear({dtype_, tokens_, shape_.In(first), count, projections.data(), x.get(), pointers.data(),
+                          Floats(*z)});
     return y;
   }
 
@@ -275,14 +189,14 @@ class Step {
     for (size_t p = 0; p < dy.size(); ++p) {
       const size_t i = layer * kLinears + first + p;
       pointers.push_back(dy[p].get());
-      da.push_back(Floats(gradients_[2 * i]));
-      db.push_back(Floats(gradients_[2 * i + 1]));
+      da.push_back(Floats(trained_.gradients[2 * i]));
+      db.push_back(Floats(trained_.gradients[2 * i + 1]));
     }
     const int count = static_cast<int>(dy.size());
-    const Buffer dx = wants_dx ? Rows(In(first)) : nullptr;
+    const Buffer dx = wants_dx ? Rows(shape_.In(first)) : nullptr;
     const auto projections = Projections(layer, first, count);
-    machine_->LoraLinearGrad({dtype_, tokens_, In(first), count, projections.data(), x.get(), Floats(z), pointers.data(),
-                              dx.get(), da.data(), db.data()});
+    machine_->LoraLinearGrad({dtype_, tokens_, shape_.In(first), count, projections.data(), x.get(), Floats(z),
+                              pointers.data(), dx.get(), da.data(), db.data()});
     return dx;
   }
 
@@ -303,7 +217,7 @@ class Step {
   // From the block's inputs to its branch, saving all that the backward reads.
   Buffer Forward(int64_t layer, Saved* block) {
     const Buffer& first = block->branch ? block->branch : block->residual;
-    Normed normed = Norm(first, block->branch ? block->residual : nullptr, norms_[2 * layer]);
+    Normed normed = Norm(first, block->branch ? block->residual : nullptr, frozen_.norms[2 * layer]);
     std::tie(block->y1, block->sum1, block->rstd1) = std::tie(normed.y, normed.sum, normed.rstd);
     std::vector<Buffer> qkv = Project(layer, kQuery, 3, block->y1, &block->z_qkv);
     block->q = Rotate(qkv[0], shape_.heads, 1);
@@ -314,7 +228,7 @@ class Step {
     block->lse = FloatRows(shape_.heads);
     machine_->TreeAttention({AttentionInputs(*block), block->attended.get(), Floats(block->lse)});
     const Buffer output = Project(layer, kOutput, 1, block->attended, &block->z_output)[0];
-    normed = Norm(output, block->sum1, norms_[2 * layer + 1]);
+    normed = Norm(output, block->sum1, frozen_.norms[2 * layer + 1]);
     std::tie(block->y2, block->sum2, block->rstd2) = std::tie(normed.y, normed.sum, normed.rstd);
     const std::vector<Buffer> gate_up = Project(layer, kGate, 2, block->y2, &block->z_gate_up);
     std::tie(block->gate, block->up) = std::tie(gate_up[0], gate_up[1]);
@@ -334,7 +248,7 @@ class Step {
     d_product = block->gate = block->up = block->product = nullptr;
     const Buffer dy2 = ProjectGrad(layer, kGate, block->y2, block->z_gate_up, d_gate_up, true);
     d_gate_up.clear();
-    gradient = NormGrad(dy2, gradient, block->sum2, block->rstd2, norms_[2 * layer + 1]);
+    gradient = NormGrad(dy2, gradient, block->sum2, block->rstd2, frozen_.norms[2 * layer + 1]);
     const Buffer d_attended = ProjectGrad(layer, kOutput, block->attended, block->z_output, {gradient}, true);
     Buffer dq = Rows(shape_.query_width()), dk = Rows(shape_.key_width()), dv = Rows(shape_.key_width());
     machine_->TreeAttentionGrad({AttentionInputs(*block), d_attended.get(), block->attended.get(), Floats(block->lse),
@@ -343,29 +257,27 @@ class Step {
     dk = Rotate(dk, shape_.key_heads, -1);
     const bool is_first = layer == 0;
     const Buffer dy1 = ProjectGrad(layer, kQuery, block->y1, block->z_qkv, {dq, dk, dv}, !is_first);
-    return is_first ? nullptr : NormGrad(dy1, gradient, block->sum1, block->rstd1, norms_[2 * layer]);
+    return is_first ? nullptr : NormGrad(dy1, gradient, block->sum1, block->rstd1, frozen_.norms[2 * layer]);
   }
 
   // The last norm and the loss; the gradient of the last branch and of the residual stream.
   Buffer Head(const Buffer& branch, const Buffer& residual) {
-    const Normed normed = Norm(branch, residual, norms_.back());
+    const Normed normed = Norm(branch, residual, frozen_.norms.back());
     const Buffer dy = Rows(shape_.hidden);
-    machine_->LinearCrossEntropy({dtype_, tokens_, shape_.hidden, shape_.vocab, num_edges_, normed.y.get(), head_.get(),
-                                  Ints(edge_rows_), Ints(edge_targets_), Floats(edge_weights_), Floats(loss_),
-                                  Floats(edge_losses_), dy.get()});
-    return NormGrad(dy, nullptr, normed.sum, normed.rstd, norms_.back());
+    machine_->LinearCrossEntropy({dtype_, tokens_, shape_.hidden, shape_.vocab, num_edges_, normed.y.get(),
+                                  frozen_.head.get(), Ints(edge_rows_), Ints(edge_targets_), Floats(edge_weights_),
+                                  Floats(loss_), Floats(edge_losses_), dy.get()});
+    return NormGrad(dy, nullptr, normed.sum, normed.rstd, frozen_.norms.back());
   }
 
   Machine* machine_;
   Shape shape_;
   RocitDtype dtype_;
-  int64_t tokens_, num_edges_ = 0, drawn_ = 0;
+  int64_t tokens_, num_edges_ = 0;
   check::Random random_;
   Buffer ids_, position_ids_, subtree_end_, edge_rows_, edge_targets_, edge_weights_, inv_freq_, loss_, edge_losses_, stats_;
-  Buffer embedding_, head_;
-  std::vector<Buffer> weights_, norms_, gradients_;
-  std::vector<int64_t> sizes_;
-  Pair adapters_, m_, v_;
+  Frozen frozen_;
+  Trained trained_;
 };
 
 }  // namespace llama

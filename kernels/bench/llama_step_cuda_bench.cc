@@ -20,7 +20,7 @@ double FreeBytes() {
 }
 
 // About what a step needs: weights, adapters with their gradients and moments twice, what blocks keep, one block at work.
-double NeededBytes(const llama::Shape& s, const bench::Pack& pack, bool recomputes) {
+double NeededBytes(const llama::Shape& s, const cases::Pack& pack, bool recomputes) {
   const double weights = 2 * (s.Multiplied() + static_cast<double>(s.vocab * s.hidden));
   const double adapters = 28.0 * static_cast<double>(s.layers * s.rank * (9 * s.hidden + 2 * s.query_width() + 3 * s.intermediate));
   const double block = 2.0 * static_cast<double>(4 * s.hidden + 2 * s.query_width() + 2 * s.key_width() + 3 * s.intermediate);
@@ -29,7 +29,7 @@ double NeededBytes(const llama::Shape& s, const bench::Pack& pack, bool recomput
 }
 
 // Useful operations: frozen weights forward and backward for the input alone, seven products of attention.
-double Operations(const llama::Shape& shape, const bench::Pack& pack) {
+double Operations(const llama::Shape& shape, const cases::Pack& pack) {
   const double attention = 7 * 2 * pack.Visible() * static_cast<double>(shape.layers * shape.query_width());
   return 4 * shape.Multiplied() * static_cast<double>(pack.size()) + attention;
 }
@@ -38,7 +38,7 @@ struct Result {
   float loss, norm;
 };
 
-Result Bench(const llama::Shape& shape, const bench::Pack& pack, bool recomputes) {
+Result Bench(const llama::Shape& shape, const cases::Pack& pack, bool recomputes) {
   const double free = FreeBytes();
   llama::Device machine(true);
   llama::Step step(&machine, shape, ROCIT_BFLOAT16, pack);
@@ -92,12 +92,12 @@ Result Bench(const llama::Shape& shape, const bench::Pack& pack, bool recomputes
 int main(int argc, char** argv) {
   bench::ReadArguments(argc, argv);
   llama::Shape shape = llama::Llama7b();
-  bench::Pack plain = bench::Sequences(1, 4096), tree = bench::RoleTree(4, 184, 10, 24, 3, 20);
+  cases::Pack plain = cases::Sequences(1, 4096), tree = cases::RoleTree(4, 184, 10, 24, 3, 20);
   if (bench::is_quick()) shape.layers = 4;
   if (bench::kIsEmulated) {
     shape = {2, 32, 48, 2, 1, 16, 61, 4};
-    plain = bench::Sequences(1, 24);
-    tree = bench::RoleTree(2, 5, 1, 3, 2, 3);
+    plain = cases::Sequences(1, 24);
+    tree = cases::RoleTree(2, 5, 1, 3, 2, 3);
   }
   const double needed = NeededBytes(shape, plain, false), free = FreeBytes();
   if (free < needed) {

@@ -5,37 +5,28 @@ namespace {
 
 using namespace adamw;
 
-Step RunOn(int threads, State before, List grads, const AdamwSettings& s) {
-  const std::vector<int64_t> sizes = SizesOf(before.params);
-  Step after;
-  for (List* list : {&after.state.params, &after.state.m, &after.state.v}) {
-    for (const int64_t size : sizes) list->emplace_back(ROCIT_FLOAT32, size);
-  }
-  const auto p = Pointers(&before.params), g = Pointers(&grads), m = Pointers(&before.m), v = Pointers(&before.v);
-  const auto new_p = Pointers(&after.state.params), new_m = Pointers(&after.state.m), new_v = Pointers(&after.state.v);
-  RocitAdamwArgs args = ArgsOf(s, sizes);
-  args.params = p.data(), args.grads = g.data(), args.m = m.data(), args.v = v.data();
-  args.new_params = new_p.data(), args.new_m = new_m.data(), args.new_v = new_v.data();
+Step RunOn(int threads, const State& before, const List& grads, const AdamwSettings& settings) {
+  Tensors<cases::OnHost> t(settings, before, grads);
   check::Threads pool(threads);
   const RocitParallel parallel = pool.contract();
-  after.result = rocit_adamw(&args, &parallel);
-  return after;
+  const RocitAdamwArgs args = t.Args();
+  const RocitAdamwResult result = rocit_adamw(&args, &parallel);
+  return {t.Read(), result};
 }
 
 void TestCase(const Case& c) {
+  const Inputs in(c);
+  const auto run = [&](int threads) { return RunOn(threads, in.before, in.grads, c.settings); };
   const RocitPath best = rocit_path();
   rocit_force_path(ROCIT_PORTABLE);
-  const Step portable = RunOn(1, c.Before(), c.Grads(), c.settings);
+  const Step portable = run(1);
   rocit_force_path(best);
   check::OnEachPath(c.name, [&](const std::string& name) {
-    const Step one = RunOn(1, c.Before(), c.Grads(), c.settings);
-    CompareWithTwin(c, one, 1e-12, name);
+    const Step one = run(1);
+    CompareWithTwin(c, in, one, 1e-12, name);
     check::That(one.state == portable.state, name + " has the bits of the portable path");
     bool is_same = true;
-    for (int threads = 2; threads <= 4; ++threads) {
-      const Step step = RunOn(threads, c.Before(), c.Grads(), c.settings);
-      is_same = is_same && step.state == one.state && step.result.grad_norm == one.result.grad_norm;
-    }
+    for (int threads = 2; threads <= 4; ++threads) is_same = is_same && run(threads) == one;
     check::That(is_same, name + " does not depend on the number of threads");
   });
 }

@@ -86,6 +86,14 @@ class Array {
   Memory memory_;
 };
 
+// For the tensors of a case, as cases::OnHost.
+struct OnDevice {
+  using Tensor = device::Tensor;
+  template <class T>
+  using Array = device::Array<T>;
+  static check::Values Read(Tensor& tensor) { return tensor.Read(); }
+};
+
 // The default stream.
 inline RocitCuda Cuda(void* workspace = nullptr) { return {nullptr, workspace}; }
 

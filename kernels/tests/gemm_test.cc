@@ -6,20 +6,20 @@ namespace {
 using namespace gemm;
 
 Values Run(const Case& k, const Inputs& in, int threads) {
-  Values a = SpreadA(k, in), b = SpreadB(k, in), c = Start(k, in);
-  const RocitGemmArgs args = Arguments(k, a.data(), b.data(), c.data());
+  Tensors<cases::OnHost> t(k, in);
+  const RocitGemmArgs args = t.Args();
   check::Threads pool(threads);
   const RocitParallel parallel = pool.contract();
   rocit_gemm(&args, &parallel);
-  return WithoutGaps(k, c);
+  return t.Read();
 }
 
 void TestCase(const Case& k) {
   const Inputs in(k);
-  const std::vector<double> c = Twin(k, in);
+  const Twin twin(k, in);
   check::OnEachPath(k.Name(), [&](const std::string& name) {
     const Values one = Run(k, in, 1);
-    check::IsNear(one, c, name);
+    CompareWithTwin(k, twin, one, name);
     for (int threads = 2; threads <= 4; threads += 2) {
       check::That(Run(k, in, threads).bytes == one.bytes, name + " does not depend on the number of threads");
     }

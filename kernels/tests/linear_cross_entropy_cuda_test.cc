@@ -7,20 +7,13 @@ namespace {
 
 using namespace linear_cross_entropy;
 
-Results Run(const Case& c, RocitDtype dtype, const Inputs& in, int64_t shift, const std::string& name, bool wants_dx = true) {
-  const int64_t edges = static_cast<int64_t>(c.edge_rows.size());
-  device::Tensor x(in.x, shift), weight(in.weight, shift), dx(dtype, c.rows * c.hidden, shift);
-  device::Tensor losses(ROCIT_FLOAT32, edges), loss(ROCIT_FLOAT32, 1);
-  device::Array<int32_t> edge_rows(c.edge_rows), targets(c.edge_targets);
-  device::Array<float> weights(c.edge_weights);
-  const RocitLinearCrossEntropyArgs args = {dtype,           c.rows,         c.hidden,       c.vocab,
-                                            edges,           x.data(),       weight.data(),  edge_rows.data(),
-                                            targets.data(),  weights.data(), loss.floats(),  losses.floats(),
-                                            wants_dx ? dx.data() : nullptr};
+Results Run(const Case& c, const Inputs& in, int64_t shift, const std::string& name, bool wants_dx = true) {
+  Tensors<device::OnDevice> t(c, in, shift);
+  const RocitLinearCrossEntropyArgs args = t.Args(wants_dx);
   device::Memory workspace(static_cast<size_t>(rocit_linear_cross_entropy_cuda_workspace(&args)));
   const RocitCuda cuda = device::Cuda(workspace.data());
   device::IsDone(rocit_linear_cross_entropy_cuda(&args, &cuda), name);
-  return {losses.Read(), loss.Read(), dx.Read()};
+  return t.Read();
 }
 
 void TestCase(const Case& c, RocitDtype dtype) {
@@ -28,13 +21,13 @@ void TestCase(const Case& c, RocitDtype dtype) {
   const Twin twin(c, in);
   for (const int64_t shift : {0, 1}) {
     const std::string name = NameOf(c, dtype) + (shift > 0 ? " not aligned" : "");
-    const Results first = Run(c, dtype, in, shift, name);
+    const Results first = Run(c, in, shift, name);
     CompareWithTwin(c, twin, first, name);
     if (shift > 0) continue;
     device::InEachOrder([&](const std::string& order) {
-      check::That(Run(c, dtype, in, shift, name) == first, name + " has the same bits with " + order);
+      check::That(Run(c, in, shift, name) == first, name + " has the same bits with " + order);
     });
-    const Results only = Run(c, dtype, in, shift, name, false);
+    const Results only = Run(c, in, shift, name, false);
     check::That(only.losses.bytes == first.losses.bytes, name + " has the same losses without dx");
   }
 }
@@ -50,7 +43,7 @@ void TestStrangers() {
     Inputs in(c, dtype);
     in.x.Set(7 * c.hidden + 2, NAN);
     const std::string name = NameOf(c, dtype);
-    const Results got = Run(c, dtype, in, 0, name);
+    const Results got = Run(c, in, 0, name);
     bool holds = true;
     for (int64_t e = 0; e < 30; ++e) holds = holds && std::isnan(got.losses.Get(e)) == (e >= 3 && e <= 7);
     check::That(holds, name + " stay with their edges");

@@ -15,59 +15,17 @@ std::vector<Case> CudaCases() {
   return cases;
 }
 
-struct Buffers {
-  std::vector<device::Tensor> weight, bias, a, b, dy, y, da, db;
-  device::Tensor x, z, dx;
-  std::vector<RocitLoraProjection> projections;
-  std::vector<void*> y_data;
-  std::vector<const void*> dy_data;
-  std::vector<float*> da_data, db_data;
-
-  Buffers(const Case& c, RocitDtype dtype, const Tensors& t, int64_t shift, int64_t total)
-      : x(t.x, shift), z(ROCIT_FLOAT32, c.rows * total, shift), dx(dtype, c.rows * c.in, shift) {
-    for (size_t p = 0; p < c.parts.size(); ++p) {
-      const Part& part = c.parts[p];
-      weight.emplace_back(t.weight[p], shift);
-      bias.emplace_back(t.bias[p], shift);
-      a.emplace_back(t.a[p], shift);
-      b.emplace_back(t.b[p], shift);
-      dy.emplace_back(t.dy[p], shift);
-      y.emplace_back(dtype, c.rows * part.out, shift);
-      da.emplace_back(ROCIT_FLOAT32, part.rank * c.in, shift);
-      db.emplace_back(ROCIT_FLOAT32, part.out * part.rank, shift);
-      projections.push_back({part.out, part.rank, weight[p].data(), part.has_bias ? bias[p].data() : nullptr, a[p].floats(),
-                             b[p].floats(), part.scaling, part.dropout, SeedOf(p)});
-      y_data.push_back(y[p].data());
-      dy_data.push_back(part.has_dy ? dy[p].data() : nullptr);
-      da_data.push_back(da[p].floats());
-      db_data.push_back(db[p].floats());
-    }
-  }
-};
-
-Results Run(const Case& c, RocitDtype dtype, const Tensors& t, int64_t shift, const std::string& name) {
-  int64_t total = 0;
-  for (const Part& part : c.parts) total += part.rank;
-  Buffers on(c, dtype, t, shift, total);
-  const int64_t count = static_cast<int64_t>(c.parts.size());
-  const RocitLoraLinearArgs forward = {dtype,       c.rows,           c.in,          count, on.projections.data(),
-                                       on.x.data(), on.y_data.data(), on.z.floats()};
+Results Run(const Case& c, const Inputs& in, int64_t shift, const std::string& name) {
+  Tensors<device::OnDevice> t(c, in, shift);
+  const RocitLoraLinearArgs forward = t.Forward();
   device::Memory forward_space(static_cast<size_t>(rocit_lora_linear_cuda_workspace(&forward)));
   const RocitCuda forward_cuda = device::Cuda(forward_space.data());
   device::IsDone(rocit_lora_linear_cuda(&forward, &forward_cuda), name + " forward");
-  const RocitLoraLinearGradArgs backward = {dtype, c.rows, c.in, count, on.projections.data(), on.x.data(), on.z.floats(),
-                                            on.dy_data.data(), c.wants_dx ? on.dx.data() : nullptr, on.da_data.data(),
-                                            on.db_data.data()};
+  const RocitLoraLinearGradArgs backward = t.Backward();
   device::Memory backward_space(static_cast<size_t>(rocit_lora_linear_grad_cuda_workspace(&backward)));
   const RocitCuda backward_cuda = device::Cuda(backward_space.data());
   device::IsDone(rocit_lora_linear_grad_cuda(&backward, &backward_cuda), name + " backward");
-  Results got = {{}, {}, {}, on.z.Read(), c.wants_dx ? on.dx.Read() : Values(dtype, 0)};
-  for (size_t p = 0; p < c.parts.size(); ++p) {
-    got.y.push_back(on.y[p].Read());
-    got.da.push_back(on.da[p].Read());
-    got.db.push_back(on.db[p].Read());
-  }
-  return got;
+  return t.Read();
 }
 
 std::vector<double> Sum(std::vector<double> a, const std::vector<double>& b) {
@@ -84,23 +42,24 @@ void IsNear(const Values& got, const std::vector<double>& exact, const std::vect
   check::That(error <= bound, name, "error " + std::to_string(error) + ", bound " + std::to_string(bound));
 }
 
-void CompareWithTwin(const Case& c, RocitDtype dtype, const Tensors& t, const Results& got, const std::string& name) {
+void CompareWithComposed(const Case& c, const Inputs& in, const Results& got, const std::string& name) {
+  const RocitDtype dtype = in.x.dtype;
   check::Threads pool(1);
   const RocitParallel parallel = pool.contract();
   const auto rounded = [&](const std::vector<double>& values) { return Values(dtype, values).Doubles(); };
   std::vector<double> dx(c.rows * c.in), composed_dx(c.rows * c.in);
   for (size_t p = 0; p < c.parts.size(); ++p) {
     const std::string at = name + " " + std::to_string(p);
-    const reference::LoraProjection twin = Twin(c, t, p, &parallel);
+    const reference::LoraProjection twin = Projection(c, in, p, &parallel);
     reference::LoraProjection frozen = twin;
     frozen.rank = 0;
     frozen.bias.clear();
-    std::vector<double> z, none, da, db, dy = t.dy[p].Doubles();
+    const std::vector<double> dy = Gradient(c, in, p);
+    std::vector<double> z, none, da, db;
     const std::vector<double> product = reference::LoraLinear(frozen, &none), y = reference::LoraLinear(twin, &z);
     std::vector<double> more = y;
     for (size_t i = 0; i < y.size(); ++i) more[i] -= product[i];
     IsNear(got.y[p], y, rounded(Sum(rounded(product), more)), at + " y");
-    if (!c.parts[p].has_dy) dy.assign(dy.size(), 0);
     std::vector<double> own_dx(dx.size()), frozen_dx(dx.size());
     reference::LoraLinearGrad(frozen, dy, &frozen_dx, &none, &none);
     reference::LoraLinearGrad(twin, dy, &own_dx, &da, &db);
@@ -115,15 +74,15 @@ void CompareWithTwin(const Case& c, RocitDtype dtype, const Tensors& t, const Re
 }
 
 void TestCase(const Case& c, RocitDtype dtype) {
-  const Tensors t(c, dtype);
+  const Inputs in(c, dtype);
   for (const int64_t shift : {0, 1}) {
     const std::string name = std::string("lora_linear ") + (dtype == ROCIT_FLOAT32 ? "float32 " : "bfloat16 ") + c.title +
                              (shift > 0 ? " not aligned" : "");
-    const Results first = Run(c, dtype, t, shift, name);
-    CompareWithTwin(c, dtype, t, first, name);
+    const Results first = Run(c, in, shift, name);
+    CompareWithComposed(c, in, first, name);
     if (c.rows * c.in > 20000 && (shift > 0 || dtype == ROCIT_FLOAT32)) continue;
     device::InEachOrder([&](const std::string& order) {
-      check::That(Run(c, dtype, t, shift, name) == first, name + " has the same bits with " + order);
+      check::That(Run(c, in, shift, name) == first, name + " has the same bits with " + order);
     });
   }
 }

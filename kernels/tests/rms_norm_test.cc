@@ -5,23 +5,15 @@ namespace {
 
 using namespace rms_norm;
 
-Outputs Run(const Case& c, Inputs in, int threads, int64_t grain) {
-  const int64_t size = c.rows * c.columns;
-  Outputs out = {Values(c.dtype, size), Values(c.dtype, c.has_residual ? size : 0), Values(ROCIT_FLOAT32, c.rows),
-                 Values(c.dtype, size)};
+Outputs Run(const Case& c, const Inputs& in, int threads, int64_t grain) {
+  Tensors<cases::OnHost> t(c, in);
   check::Threads pool(threads, grain);
   const RocitParallel parallel = pool.contract();
-  float* rstd = static_cast<float*>(out.rstd.data());
-  const RocitRmsNormArgs forward = {c.dtype, c.rows, c.columns, 1e-5f, in.x.data(),
-                                    c.has_residual ? in.residual.data() : nullptr, in.weight.data(), out.y.data(),
-                                    out.sum.data(), rstd};
+  const RocitRmsNormArgs forward = t.Forward();
   rocit_rms_norm(&forward, &parallel);
-  const RocitRmsNormGradArgs backward = {c.dtype, c.rows, c.columns, in.dy.data(),
-                                         c.has_residual ? in.dsum.data() : nullptr,
-                                         c.has_residual ? out.sum.data() : in.x.data(), in.weight.data(), rstd,
-                                         out.dx.data()};
+  const RocitRmsNormGradArgs backward = t.Backward();
   rocit_rms_norm_grad(&backward, &parallel);
-  return out;
+  return t.Read();
 }
 
 void TestCase(const Case& c) {

@@ -7,14 +7,11 @@ namespace {
 using namespace rope;
 
 Values Run(const Case& c, const Inputs& in, int direction, int64_t shift, const std::string& name) {
-  device::Tensor x(in.x, shift), y(c.dtype, c.rows * c.Width(), shift);
-  device::Array<int32_t> positions(in.positions);
-  device::Array<float> inv_freq(in.inv_freq);
+  Tensors<device::OnDevice> t(c, in, shift);
   const RocitCuda cuda = device::Cuda();
-  const RocitRopeArgs args = {c.dtype,       c.rows,    c.heads,  c.head_dim,       c.rotary_dim,    c.Stride(), c.Width(),
-                              c.interleaved, direction, x.data(), positions.data(), inv_freq.data(), y.data()};
+  const RocitRopeArgs args = t.Args(direction);
   device::IsDone(rocit_rope_cuda(&args, &cuda), name);
-  return y.Read();
+  return t.y.Read();
 }
 
 void TestCase(const Case& c) {

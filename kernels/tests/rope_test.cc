@@ -5,14 +5,13 @@ namespace {
 
 using namespace rope;
 
-Values Run(const Case& c, Inputs in, int direction, int threads, int64_t grain) {
-  Values y(c.dtype, c.rows * c.Width());
+Values Run(const Case& c, const Inputs& in, int direction, int threads, int64_t grain) {
+  Tensors<cases::OnHost> t(c, in);
   check::Threads pool(threads, grain);
   const RocitParallel parallel = pool.contract();
-  const RocitRopeArgs args = {c.dtype,       c.rows,    c.heads,     c.head_dim,          c.rotary_dim,       c.Stride(), c.Width(),
-                              c.interleaved, direction, in.x.data(), in.positions.data(), in.inv_freq.data(), y.data()};
+  const RocitRopeArgs args = t.Args(direction);
   rocit_rope(&args, &parallel);
-  return y;
+  return t.y;
 }
 
 void TestCase(const Case& c) {

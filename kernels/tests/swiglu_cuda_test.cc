@@ -1,36 +1,27 @@
 // swiglu on the device: against the float64 twin, the same bits in every order, memory that is not aligned; sigmoids over
 // the whole range; values that are not finite.
 #include "cases/swiglu.h"
-#include "device_memory.h"
+#include "device_case.h"
 
 namespace {
 
 using namespace swiglu;
 
-// Inputs are apart, outputs dense.
 Outputs Run(const Case& c, const Inputs& in, int64_t shift, const std::string& name) {
-  const int64_t count = c.rows * c.size, far = c.Stride();
-  device::Tensor dy(in.dy, shift), gate(in.gate, shift), up(in.up, shift);
-  device::Tensor y(c.dtype, count, shift), d_gate(c.dtype, count, shift), d_up(c.dtype, count, shift);
+  Tensors<device::OnDevice> t(c, in, shift);
   const RocitCuda cuda = device::Cuda();
-  const RocitSwigluArgs forward = {c.dtype, c.rows, c.size, far, far, c.size, gate.data(), up.data(), y.data()};
+  const RocitSwigluArgs forward = t.Forward();
   device::IsDone(rocit_swiglu_cuda(&forward, &cuda), name + " forward");
-  const RocitSwigluGradArgs backward = {c.dtype, c.rows, c.size, far, far, far, c.size, c.size,
-                                        dy.data(), gate.data(), up.data(), d_gate.data(), d_up.data()};
+  const RocitSwigluGradArgs backward = t.Backward();
   device::IsDone(rocit_swiglu_grad_cuda(&backward, &cuda), name + " backward");
-  return {y.Read(), d_gate.Read(), d_up.Read()};
+  return t.Read();
 }
 
 void TestCase(const Case& c) {
   const Inputs in(c);
-  for (const int64_t shift : {0, 1}) {
-    const std::string title = c.Name() + (shift > 0 ? " not aligned" : "");
-    const Outputs first = Run(c, in, shift, title);
-    CompareWithTwin(c, in, first, title);
-    device::InEachOrder([&](const std::string& order) {
-      check::That(Run(c, in, shift, title) == first, title + " has the same bits with " + order);
-    });
-  }
+  device::TestCase(
+      c.Name(), [&](int64_t shift, const std::string& title) { return Run(c, in, shift, title); },
+      [&](const Outputs& got, const std::string& title) { CompareWithTwin(c, in, got, title); });
 }
 
 template <class Special>

@@ -6,17 +6,15 @@ namespace {
 
 using namespace swiglu;
 
-Outputs Run(const Case& c, Inputs in, int threads, int64_t grain) {
-  const int64_t count = c.rows * c.size, far = c.Stride();
-  Outputs out = {Values(c.dtype, count), Values(c.dtype, count), Values(c.dtype, count)};
+Outputs Run(const Case& c, const Inputs& in, int threads, int64_t grain) {
+  Tensors<cases::OnHost> t(c, in);
   check::Threads pool(threads, grain);
   const RocitParallel parallel = pool.contract();
-  const RocitSwigluArgs forward = {c.dtype, c.rows, c.size, far, far, c.size, in.gate.data(), in.up.data(), out.y.data()};
+  const RocitSwigluArgs forward = t.Forward();
   rocit_swiglu(&forward, &parallel);
-  const RocitSwigluGradArgs backward = {c.dtype, c.rows, c.size, far, far, far, c.size, c.size,
-                                        in.dy.data(), in.gate.data(), in.up.data(), out.d_gate.data(), out.d_up.data()};
+  const RocitSwigluGradArgs backward = t.Backward();
   rocit_swiglu_grad(&backward, &parallel);
-  return out;
+  return t.Read();
 }
 
 void TestCase(const Case& c) {

@@ -7,30 +7,22 @@ namespace {
 using namespace tree_attention;
 
 Outputs Run(const Case& c, const Inputs& in, int64_t shift, const std::string& name) {
-  const RocitDtype dtype = in.q.dtype;
-  device::Tensor q(in.q, shift), k(in.k, shift), v(in.v, shift), dout(in.dout, shift);
-  device::Tensor out(dtype, in.q.size(), shift), dq(dtype, in.q.size(), shift);
-  device::Tensor dk(dtype, in.k.size(), shift), dv(dtype, in.v.size(), shift);
-  device::Tensor lse(ROCIT_FLOAT32, c.queries() * c.heads);
-  device::Array<int32_t> ends(c.subtree_end);
-  const RocitTreeAttentionInputs inputs = {dtype, c.queries(), c.keys(), c.heads, c.key_heads, c.size, c.query_start,
-                                           c.Scale(), ends.data(), q.data(), k.data(), v.data()};
-  device::Memory workspace(static_cast<size_t>(rocit_tree_attention_cuda_workspace(&inputs)));
-  device::Memory grad_workspace(static_cast<size_t>(rocit_tree_attention_grad_cuda_workspace(&inputs)));
+  Tensors<device::OnDevice> t(c, in, shift);
+  const RocitTreeAttentionArgs forward = t.Forward();
+  const RocitTreeAttentionGradArgs backward = t.Backward(nullptr);
+  device::Memory workspace(static_cast<size_t>(rocit_tree_attention_cuda_workspace(&forward.in)));
+  device::Memory grad_workspace(static_cast<size_t>(rocit_tree_attention_grad_cuda_workspace(&forward.in)));
   const RocitCuda cuda = device::Cuda(workspace.data()), grad_cuda = device::Cuda(grad_workspace.data());
-  const RocitTreeAttentionArgs forward = {inputs, out.data(), lse.floats()};
   device::IsDone(rocit_tree_attention_cuda(&forward, &cuda), name + " forward");
-  const RocitTreeAttentionGradArgs backward = {inputs, dout.data(), out.data(), lse.floats(), dq.data(),
-                                               dk.data(), dv.data(), nullptr};
   device::IsDone(rocit_tree_attention_grad_cuda(&backward, &grad_cuda), name + " backward");
-  return {out.Read(), lse.Read(), dq.Read(), dk.Read(), dv.Read()};
+  return t.Read();
 }
 
 void TestCase(const Case& c, RocitDtype dtype, int64_t shift) {
   const Inputs in(c, dtype);
   const std::string name = c.Name(dtype) + (shift > 0 ? " not aligned" : "");
   const Outputs first = Run(c, in, shift, name);
-  CompareWithTwin(c, in, first, name);
+  Twin(c, in).Compare(first, name);
   // Emulated, the larger ones take too long to run in each order.
   if (c.queries() * c.keys() * c.heads * c.size > 2000000) return;
   device::InEachOrder([&](const std::string& order) {
@@ -43,7 +35,7 @@ void TestBadBounds(RocitDtype dtype) {
   Case c = {"bad bounds", Sequences({150}), 4, 2, 16, 10};
   const Inputs in(c, dtype);
   check::Random random(11);
-  for (int32_t& end : c.subtree_end) end = static_cast<int32_t>(random.Bits());
+  for (int32_t& end : c.pack.subtree_end) end = static_cast<int32_t>(random.Bits());
   Run(c, in, 0, c.Name(dtype));
 }
 

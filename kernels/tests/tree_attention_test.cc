@@ -5,31 +5,25 @@ namespace {
 
 using namespace tree_attention;
 
-Outputs Run(const Case& c, Inputs in, int threads, int64_t grain) {
-  const RocitDtype dtype = in.q.dtype;
-  Outputs got = {Values(dtype, in.q.size()), Values(ROCIT_FLOAT32, c.queries() * c.heads), Values(dtype, in.q.size()),
-                 Values(dtype, in.k.size()), Values(dtype, in.v.size())};
-  const std::vector<int32_t> ends = c.subtree_end;
+Outputs Run(const Case& c, const Inputs& in, int threads, int64_t grain) {
+  Tensors<cases::OnHost> t(c, in);
   check::Threads pool(threads, grain);
   const RocitParallel parallel = pool.contract();
-  const RocitTreeAttentionInputs inputs = {dtype, c.queries(), c.keys(), c.heads, c.key_heads, c.size, c.query_start,
-                                           c.Scale(), ends.data(), in.q.data(), in.k.data(), in.v.data()};
-  float* lse = static_cast<float*>(got.lse.data());
-  const RocitTreeAttentionArgs forward = {inputs, got.out.data(), lse};
+  const RocitTreeAttentionArgs forward = t.Forward();
   rocit_tree_attention(&forward, &parallel);
-  std::vector<uint8_t> workspace(rocit_tree_attention_grad_workspace(&inputs), 0xff);
-  const RocitTreeAttentionGradArgs backward = {inputs, in.dout.data(), got.out.data(), lse, got.dq.data(),
-                                               got.dk.data(), got.dv.data(), workspace.data()};
+  std::vector<uint8_t> workspace(rocit_tree_attention_grad_workspace(&forward.in), 0xff);
+  const RocitTreeAttentionGradArgs backward = t.Backward(workspace.data());
   rocit_tree_attention_grad(&backward, &parallel);
-  return got;
+  return t.Read();
 }
 
 void TestCase(const Case& c, RocitDtype dtype) {
   const Inputs in(c, dtype);
+  const Twin twin(c, in);
   Outputs fused = Run(c, in, 1, 1);
   check::OnEachPath(c.Name(dtype), [&](const std::string& name) {
     const Outputs one = Run(c, in, 1, 1000);
-    CompareWithTwin(c, in, one, name);
+    twin.Compare(one, name);
     if (rocit_path() == ROCIT_AVX2) fused = one;
     const bool is_fused = rocit_path() == ROCIT_AVX512 || (rocit_path() >= ROCIT_AVX512_BF16 && dtype == ROCIT_FLOAT32);
     if (is_fused) check::That(one == fused, name + " has the bits of the AVX2 path");
@@ -40,14 +34,14 @@ void TestCase(const Case& c, RocitDtype dtype) {
 }
 
 void TestBounds() {
-  const auto bad = [](const Bounds& ends) {
+  const auto bad = [](const std::vector<int32_t>& ends) {
     return rocit_tree_attention_bad_bound(ends.data(), static_cast<int64_t>(ends.size()));
   };
   check::That(bad({}) == -1 && bad({1}) == -1 && bad({3, 2, 3}) == -1, "bounds that nest pass");
   check::That(bad({3, 1, 3}) == 1, "a bound before its token is found");
   check::That(bad({4, 3, 3}) == 0, "a bound beyond the keys is found");
   check::That(bad({2, 3, 3}) == 1, "a bound that does not nest is found");
-  for (const Case& c : Cases()) check::That(bad(c.subtree_end) == -1, c.name + " has bounds that nest");
+  for (const Case& c : Cases()) check::That(bad(c.pack.subtree_end) == -1, c.name + " has bounds that nest");
 }
 
 // What a query does not see cannot reach it.

@@ -1,4 +1,4 @@
-// Cases of adamw over lists of tensors, their inputs and the comparison with the float64 twin, for every implementation.
+// Cases of adamw over lists of tensors, their memory and the comparison with the float64 twin.
 #ifndef ROCIT_TESTS_CASES_ADAMW_H_
 #define ROCIT_TESTS_CASES_ADAMW_H_
 
@@ -7,7 +7,9 @@
 #include <functional>
 #include <limits>
 
-#include "check.h"
+#include "cases/compare.h"
+#include "cases/memory.h"
+#include "cases/timed.h"
 #include "reference/adamw.h"
 
 namespace adamw {
@@ -33,6 +35,9 @@ struct State {
 struct Step {
   State state;
   RocitAdamwResult result;
+  bool operator==(const Step& other) const {
+    return state == other.state && result.grad_norm == other.result.grad_norm;
+  }
 };
 
 // One step of an implementation: the new state, where the old one and the gradients stay as they are.
@@ -56,9 +61,13 @@ struct Case {
   std::string name;
   AdamwSettings settings;
   std::vector<int64_t> sizes;
+};
 
-  State Before() const { return MakeState(sizes); }
-  List Grads() const { return MakeList(sizes, 4, 0.3); }
+struct Inputs {
+  State before;
+  List grads;
+
+  explicit Inputs(const Case& c) : before(MakeState(c.sizes)), grads(MakeList(c.sizes, 4, 0.3)) {}
 };
 
 inline constexpr AdamwSettings kPlain = {1e-2, 0.9, 0.999, 1e-8, 0, 0, 1, 1};
@@ -73,10 +82,24 @@ inline std::vector<Case> Cases() {
           {"adamw with a bound above the norm", loose, {33, 2}}};
 }
 
-inline std::vector<float*> Pointers(List* list) {
-  std::vector<float*> pointers;
-  for (Values& values : *list) pointers.push_back(static_cast<float*>(values.data()));
-  return pointers;
+// A [rank, in] and B [out, rank] of the seven linears of each layer.
+inline std::vector<int64_t> Adapters(int64_t layers, int64_t hidden, int64_t key_width, int64_t intermediate,
+                                     int64_t rank) {
+  const int64_t widths[][2] = {{hidden, hidden}, {hidden, key_width},    {hidden, key_width},   {hidden, hidden},
+                               {hidden, intermediate}, {hidden, intermediate}, {intermediate, hidden}};
+  std::vector<int64_t> sizes;
+  for (int64_t layer = 0; layer < layers; ++layer) {
+    for (const auto& [in, out] : widths) sizes.insert(sizes.end(), {rank * in, rank * out});
+  }
+  return sizes;
+}
+
+inline cases::Timed<Case> TimedCases() {
+  const AdamwSettings settings = {1e-2, 0.9, 0.999, 1e-8, 0.01, 1.0, 1.0, 3};
+  const std::vector<int64_t> smollm = Adapters(30, 576, 192, 1536, 16), llama = Adapters(32, 4096, 4096, 11008, 16);
+  return {{{"SmolLM2-135M r=16", settings, smollm}, {"LLaMA-7B r=16", settings, llama}},
+          {{"32 layers 4096/4096/11008 r=16", settings, llama}, {"30 layers 576/192/1536 r=16", settings, smollm}},
+          {{"2 layers 20/12/36 r=3", settings, Adapters(2, 20, 12, 36, 3)}}};
 }
 
 inline reference::Vectors Doubles(const List& list) {
@@ -85,44 +108,92 @@ inline reference::Vectors Doubles(const List& list) {
   return all;
 }
 
-// The arguments but for the lists of pointers.
-inline RocitAdamwArgs ArgsOf(const AdamwSettings& s, const std::vector<int64_t>& sizes) {
-  RocitAdamwArgs args = {};
-  args.num_tensors = static_cast<int64_t>(sizes.size());
-  args.sizes = sizes.data();
-  args.learning_rate = s.learning_rate;
-  args.beta1 = s.beta1;
-  args.beta2 = s.beta2;
-  args.eps = s.eps;
-  args.weight_decay = s.weight_decay;
-  args.max_grad_norm = s.max_grad_norm;
-  args.grad_scale = s.grad_scale;
-  args.bias_correction1 = 1 - std::pow(s.beta1, s.step);
-  args.bias_correction2 = 1 - std::pow(s.beta2, s.step);
-  return args;
-}
-
 inline std::vector<int64_t> SizesOf(const List& list) {
   std::vector<int64_t> sizes;
   for (const Values& values : list) sizes.push_back(values.size());
   return sizes;
 }
 
-// `norm_bound`: the relative error that the gradient norm may have.
-inline void CompareWithTwin(const Case& c, const Step& got, double norm_bound, const std::string& name) {
-  const State before = c.Before();
-  const reference::Vectors grads = Doubles(c.Grads());
-  reference::Vectors p = Doubles(before.params), m = Doubles(before.m), v = Doubles(before.v);
-  const double norm = reference::GradNorm(grads, c.settings.grad_scale);
-  reference::Adamw(c.settings, grads, &p, &m, &v);
+// A list and the pointers to its tensors, as the arguments take them.
+template <class Memory>
+struct Pointed {
+  std::vector<typename Memory::Tensor> tensors;
+  std::vector<float*> pointers;
+
+  // `shift`: as device::Tensor takes it.
+  template <class... Shift>
+  explicit Pointed(const List& list, Shift... shift) {
+    for (const Values& values : list) tensors.emplace_back(values, shift...);
+    Point();
+  }
+  template <class... Shift>
+  explicit Pointed(const std::vector<int64_t>& sizes, Shift... shift) {
+    for (const int64_t size : sizes) tensors.emplace_back(ROCIT_FLOAT32, size, shift...);
+    Point();
+  }
+  List Read() {
+    List list;
+    for (auto& tensor : tensors) list.push_back(Memory::Read(tensor));
+    return list;
+  }
+
+ private:
+  void Point() {
+    for (auto& tensor : tensors) pointers.push_back(cases::Floats(tensor));
+  }
+};
+
+template <class Memory>
+struct Tensors {
+  AdamwSettings s;
+  std::vector<int64_t> sizes;
+  Pointed<Memory> p, g, m, v, new_p, new_m, new_v;
+
+  template <class... Shift>
+  Tensors(const AdamwSettings& settings, const State& before, const List& grads, Shift... shift)
+      : s(settings), sizes(SizesOf(grads)), p(before.params, shift...), g(grads, shift...), m(before.m, shift...),
+        v(before.v, shift...), new_p(sizes, shift...), new_m(sizes, shift...), new_v(sizes, shift...) {}
+  RocitAdamwArgs Args() {
+    return {static_cast<int64_t>(sizes.size()),
+            sizes.data(),
+            p.pointers.data(),
+            g.pointers.data(),
+            m.pointers.data(),
+            v.pointers.data(),
+            new_p.pointers.data(),
+            new_m.pointers.data(),
+            new_v.pointers.data(),
+            s.learning_rate,
+            s.beta1,
+            s.beta2,
+            s.eps,
+            s.weight_decay,
+            s.max_grad_norm,
+            s.grad_scale,
+            1 - std::pow(s.beta1, s.step),
+            1 - std::pow(s.beta2, s.step)};
+  }
+  State Read() { return {new_p.Read(), new_m.Read(), new_v.Read()}; }
+};
+
+// `norm_bound`: the relative error that the gradient norm may have. Of each tensor at most 40,960 values, evenly
+// spread.
+inline void CompareWithTwin(const Case& c, const Inputs& in, const Step& got, double norm_bound,
+                            const std::string& name) {
+  const double norm = reference::GradNorm(Doubles(in.grads), c.settings.grad_scale);
   check::That(std::fabs(got.result.grad_norm - norm) <= norm_bound * norm, name + " gradient norm",
               std::to_string(got.result.grad_norm));
   check::That(got.result.bad_tensor == -1, name + " finds no bad gradient");
-  for (size_t t = 0; t < p.size(); ++t) {
+  for (size_t t = 0; t < c.sizes.size(); ++t) {
+    const cases::Rows chosen = cases::Spread(c.sizes[t], 40960);
+    const auto at = [&](const List& list) { return cases::Pick(list[t], 1, chosen); };
+    reference::Vectors p = {at(in.before.params).Doubles()}, m = {at(in.before.m).Doubles()};
+    reference::Vectors v = {at(in.before.v).Doubles()};
+    reference::AdamwOfNorm(c.settings, norm, {at(in.grads).Doubles()}, &p, &m, &v);
     const std::string tensor = name + " tensor " + std::to_string(t);
-    check::IsNear(got.state.params[t], p[t], tensor + " p");
-    check::IsNear(got.state.m[t], m[t], tensor + " m");
-    check::IsNear(got.state.v[t], v[t], tensor + " v");
+    check::IsNear(at(got.state.params), p[0], tensor + " p");
+    check::IsNear(at(got.state.m), m[0], tensor + " m");
+    check::IsNear(at(got.state.v), v[0], tensor + " v");
   }
 }
 

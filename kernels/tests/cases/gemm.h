@@ -1,10 +1,12 @@
-// The cases of gemm, their inputs, and the comparison with the float64 twin.
+// The cases of gemm, their tensors, and the comparison with the float64 twin.
 #ifndef ROCIT_TESTS_CASES_GEMM_H_
 #define ROCIT_TESTS_CASES_GEMM_H_
 
 #include <gemm.h>  // the contract: this file bears its name
 
-#include "check.h"
+#include "cases/compare.h"
+#include "cases/memory.h"
+#include "cases/timed.h"
 #include "reference/gemm.h"
 
 namespace gemm {
@@ -44,6 +46,21 @@ inline std::vector<Case> Cases() {
   return cases;
 }
 
+// The linears of SmolLM2-135M: forward, x W^T, and input gradient, dy W.
+inline cases::Timed<Case> TimedCases(RocitDtype dtype) {
+  const int64_t layers[][2] = {{576, 576}, {192, 576}, {1536, 576}, {576, 1536}};  // out, in
+  cases::Timed<Case> timed;
+  for (const bool is_forward : {true, false}) {
+    for (const auto& [out, in] : layers) {
+      for (const int64_t rows : {256, 1000, 2048}) {
+        const int64_t n = is_forward ? out : in, depth = is_forward ? in : out;
+        timed.host.push_back({dtype, dtype, rows, n, depth, false, is_forward, 0, 0});
+      }
+    }
+  }
+  return timed;
+}
+
 // Rows of memory with `gap` NaN between them, so that reading or keeping a gap shows.
 inline Values Spread(const Values& dense, int64_t rows, int64_t columns, int64_t gap) {
   Values spread(dense.dtype, rows * (columns + gap));
@@ -74,12 +91,6 @@ inline Values Start(const Case& k, const Inputs& in) {
   return c;
 }
 
-inline RocitGemmArgs Arguments(const Case& k, const void* a, const void* b, void* c) {
-  const int64_t a_columns = k.a_transposed ? k.m : k.k, b_columns = k.b_transposed ? k.k : k.n;
-  return {k.dtype,           k.c_dtype,         k.m,         k.n,            k.k,           a,     b, c,
-          a_columns + k.gap, b_columns + k.gap, k.n + k.gap, k.a_transposed, k.b_transposed, k.beta};
-}
-
 inline Values SpreadA(const Case& k, const Inputs& in) {
   return Spread(in.a, k.a_transposed ? k.k : k.m, k.a_transposed ? k.m : k.k, k.gap);
 }
@@ -100,10 +111,39 @@ inline Values WithoutGaps(const Case& k, const Values& c) {
   return dense;
 }
 
-inline std::vector<double> Twin(const Case& k, const Inputs& in) {
-  std::vector<double> start = in.c.Doubles();
-  for (double& value : start) value *= k.beta;
-  return reference::Gemm(k.m, k.n, k.k, in.a.Doubles(), k.a_transposed, in.b.Doubles(), k.b_transposed, start);
+template <class Memory>
+struct Tensors {
+  Case k;
+  typename Memory::Tensor a, b, c;
+
+  // `shift`: as device::Tensor takes it.
+  template <class... Shift>
+  Tensors(const Case& of, const Inputs& in, Shift... shift)
+      : k(of), a(SpreadA(k, in), shift...), b(SpreadB(k, in), shift...), c(Start(k, in), shift...) {}
+  RocitGemmArgs Args() {
+    const int64_t a_columns = k.a_transposed ? k.m : k.k, b_columns = k.b_transposed ? k.k : k.n;
+    return {k.dtype,  k.c_dtype, k.m,      k.n,               k.k,
+            a.data(), b.data(),  c.data(), a_columns + k.gap, b_columns + k.gap,
+            k.n + k.gap, k.a_transposed, k.b_transposed, k.beta};
+  }
+  Values Read() { return WithoutGaps(k, Memory::Read(c)); }
+};
+
+struct Twin {
+  cases::Rows rows;
+  std::vector<double> c;  // these rows
+
+  Twin(const Case& k, const Inputs& in) : rows(cases::Affordable(k.m, static_cast<double>(k.n * k.k))) {
+    const int64_t count = static_cast<int64_t>(rows.size());
+    const Values a = k.a_transposed ? cases::PickColumns(in.a, k.m, rows) : cases::Pick(in.a, k.k, rows);
+    c = cases::Pick(in.c, k.n, rows).Doubles();
+    for (double& value : c) value *= k.beta;
+    c = reference::Gemm(count, k.n, k.k, a.Doubles(), k.a_transposed, in.b.Doubles(), k.b_transposed, c);
+  }
+};
+
+inline void CompareWithTwin(const Case& k, const Twin& twin, const Values& got, const std::string& name) {
+  cases::IsNearSum(cases::Pick(got, k.n, twin.rows), twin.c, name, k.k);
 }
 
 }  // namespace gemm

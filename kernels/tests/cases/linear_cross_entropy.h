@@ -1,10 +1,12 @@
-// The cases of linear_cross_entropy, their inputs, and the comparison with the float64 twin.
+// The cases of linear_cross_entropy, their tensors, and the comparison with the float64 twin.
 #ifndef ROCIT_TESTS_CASES_LINEAR_CROSS_ENTROPY_H_
 #define ROCIT_TESTS_CASES_LINEAR_CROSS_ENTROPY_H_
 
 #include <linear_cross_entropy.h>  // the contract: this file bears its name
 
-#include "check.h"
+#include "cases/compare.h"
+#include "cases/memory.h"
+#include "cases/timed.h"
 #include "reference/linear_cross_entropy.h"
 
 namespace linear_cross_entropy {
@@ -18,6 +20,9 @@ struct Case {
   std::vector<float> edge_weights;
   double scale;
   double least_loss;  // what the loss is measured by at least
+  double weight_scale = 1;
+
+  int64_t edges() const { return static_cast<int64_t>(edge_rows.size()); }
 };
 
 // An edge on every `step`-th row, with targets all over the vocabulary.
@@ -47,6 +52,28 @@ inline std::vector<Case> Cases() {
   };
 }
 
+// An edge on each of `edges` rows, evenly spread; logits of about one.
+inline Case Head(const char* title, int64_t rows, int64_t edges, int64_t hidden, int64_t vocab) {
+  Case c = {title, rows, hidden, vocab, {}, {}, std::vector<float>(edges, 1), 1, 0};
+  c.weight_scale = std::sqrt(3.0 / static_cast<double>(hidden));
+  for (int64_t e = 0; e < edges; ++e) {
+    c.edge_rows.push_back(static_cast<int32_t>(e * rows / edges));
+    c.edge_targets.push_back(static_cast<int32_t>(e * 7919 % vocab));
+  }
+  return c;
+}
+
+inline cases::Timed<Case> TimedCases(RocitDtype dtype) {
+  cases::Timed<Case> timed;
+  timed.host = {Head("some rows", 1000, 250, 576, 49152), Head("some rows", 2048, 500, 576, 49152),
+                Head("half of the rows", 2048, 1000, 576, 49152)};
+  if (dtype == ROCIT_BFLOAT16) timed.device.push_back(Head("LLaMA-7B", 4096, 4096, 4096, 32000));
+  timed.quick = static_cast<int>(timed.device.size());
+  timed.device.push_back(Head("SmolLM2-135M", 2048, 2048, 576, 49152));
+  timed.emulated = {Head("tiny", 9, 9, 20, 101)};
+  return timed;
+}
+
 struct Results {
   Values losses, loss, dx;
   bool operator==(const Results& other) const {
@@ -61,28 +88,91 @@ struct Inputs {
  private:
   Inputs(const Case& c, RocitDtype dtype, check::Random random)
       : x(check::RandomValues(dtype, c.rows * c.hidden, &random, c.scale)),
-        weight(check::RandomValues(dtype, c.vocab * c.hidden, &random)) {}
+        weight(check::RandomValues(dtype, c.vocab * c.hidden, &random, c.weight_scale)) {}
 };
 
 inline std::string NameOf(const Case& c, RocitDtype dtype) {
   return std::string("linear_cross_entropy ") + (dtype == ROCIT_FLOAT32 ? "float32 " : "bfloat16 ") + c.title;
 }
 
-struct Twin {
-  std::vector<double> losses, dx;
-  double loss = 0;
+template <class Memory>
+struct Tensors {
+  Case c;
+  RocitDtype dtype;
+  typename Memory::Tensor x, weight, dx, loss, losses;
+  typename Memory::template Array<int32_t> edge_rows, edge_targets;
+  typename Memory::template Array<float> edge_weights;
 
-  Twin(const Case& c, const Inputs& in) : dx(c.rows * c.hidden) {
-    losses = reference::LinearCrossEntropy(c.hidden, c.vocab, in.x.Doubles(), in.weight.Doubles(), c.edge_rows,
-                                           c.edge_targets, c.edge_weights, &dx);
-    for (size_t e = 0; e < losses.size(); ++e) loss += c.edge_weights[e] * losses[e];
+  // `shift`: as device::Tensor takes it.
+  template <class... Shift>
+  Tensors(const Case& of, const Inputs& in, Shift... shift)
+      : c(of), dtype(in.x.dtype), x(in.x, shift...), weight(in.weight, shift...),
+        dx(dtype, c.rows * c.hidden, shift...), loss(ROCIT_FLOAT32, 1), losses(ROCIT_FLOAT32, c.edges()),
+        edge_rows(c.edge_rows), edge_targets(c.edge_targets), edge_weights(c.edge_weights) {}
+  RocitLinearCrossEntropyArgs Args(bool wants_dx = true) {
+    return {dtype,
+            c.rows,
+            c.hidden,
+            c.vocab,
+            c.edges(),
+            x.data(),
+            weight.data(),
+            edge_rows.data(),
+            edge_targets.data(),
+            edge_weights.data(),
+            cases::Floats(loss),
+            cases::Floats(losses),
+            wants_dx ? dx.data() : nullptr};
+  }
+  Results Read() { return {Memory::Read(losses), Memory::Read(loss), Memory::Read(dx)}; }
+};
+
+// Each edge by itself; of many edges some, which then have their rows for themselves.
+struct Twin {
+  cases::Rows edges, rows;
+  std::vector<double> losses, dx;  // of these
+
+  Twin(const Case& c, const Inputs& in)
+      : edges(cases::Affordable(c.edges(), 2.0 * static_cast<double>(c.hidden * c.vocab))) {
+    const int64_t count = static_cast<int64_t>(edges.size());
+    const bool is_whole = count == c.edges();
+    if (is_whole) rows = cases::Range(0, c.rows);
+    for (const int64_t edge : edges) {
+      if (!is_whole) rows.push_back(c.edge_rows[edge]);
+    }
+    const std::vector<double> weight = in.weight.Doubles();
+    std::vector<std::vector<double>> by_edge(count, std::vector<double>(c.hidden));
+    losses.resize(count);
+    cases::InParallel(count, [&](int64_t e) {
+      const int64_t edge = edges[e];
+      const std::vector<double> x = cases::Pick(in.x, c.hidden, {c.edge_rows[edge]}).Doubles();
+      losses[e] = reference::LinearCrossEntropy(c.hidden, c.vocab, x, weight, {0}, {c.edge_targets[edge]},
+                                                {c.edge_weights[edge]}, &by_edge[e])[0];
+    });
+    dx.resize(rows.size() * c.hidden);
+    for (int64_t e = 0; e < count; ++e) {
+      const int64_t row = is_whole ? c.edge_rows[e] : e;
+      for (int64_t i = 0; i < c.hidden; ++i) dx[row * c.hidden + i] += by_edge[e][i];
+    }
   }
 };
 
-inline void CompareWithTwin(const Case& c, const Twin& twin, const Results& got, const std::string& name) {
-  check::IsNear(got.losses, twin.losses, name + " edge losses", c.least_loss);
-  check::IsNear(got.loss, {twin.loss}, name + " loss", c.least_loss);
-  check::IsNear(got.dx, twin.dx, name + " dx", 1e-3);
+// The loss is the weighted sum of the edges' own losses, which are compared, and dx is zero in rows without edges.
+inline void CompareWithTwin(const Case& c, const Twin& twin, const Results& got, const std::string& name,
+                            const cases::Near& near_losses = check::IsNear,
+                            const cases::Near& near_dx = check::IsNear) {
+  near_losses(cases::Pick(got.losses, 1, twin.edges), twin.losses, name + " edge losses", c.least_loss);
+  std::vector<double> losses = got.losses.Doubles();
+  if (twin.edges.size() == losses.size()) losses = twin.losses;
+  double loss = 0;
+  for (int64_t e = 0; e < c.edges(); ++e) loss += c.edge_weights[e] * losses[e];
+  check::IsNear(got.loss, {loss}, name + " loss", c.least_loss);
+  near_dx(cases::Pick(got.dx, c.hidden, twin.rows), twin.dx, name + " dx", 1e-3);
+  std::vector<bool> has_edge(c.rows);
+  for (const int32_t row : c.edge_rows) has_edge[row] = true;
+  bool is_zero = true;
+  for (int64_t i = 0; i < c.rows * c.hidden; ++i) is_zero = is_zero && (has_edge[i / c.hidden] || got.dx.Get(i) == 0);
+  check::That(is_zero, name + " dx is zero in rows without edges");
 }
 
 }  // namespace linear_cross_entropy

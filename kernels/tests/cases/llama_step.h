@@ -12,13 +12,13 @@ namespace cases {
 struct LlamaCase {
   std::string name;
   llama::Shape shape;
-  bench::Pack pack;
+  Pack pack;
 };
 
 // Sizes that are multiples of what vectors and tiles take, and sizes that are not.
 inline std::vector<LlamaCase> LlamaCases() {
-  return {{"llama_step role tree", {2, 64, 96, 4, 2, 16, 97, 16}, bench::RoleTree(2, 7, 2, 3, 2, 4)},
-          {"llama_step sequences", {2, 36, 51, 3, 1, 12, 53, 5}, bench::Sequences(2, 9)}};
+  return {{"llama_step role tree", {2, 64, 96, 4, 2, 16, 97, 16}, RoleTree(2, 7, 2, 3, 2, 4)},
+          {"llama_step sequences", {2, 36, 51, 3, 1, 12, 53, 5}, Sequences(2, 9)}};
 }
 
 struct LlamaResults {

@@ -1,5 +1,5 @@
 // Cases of read_tensor for every implementation: every float16 pattern, all pairs of dtypes, odd offsets and sizes, and
-// each way a file can be wrong.
+// each way a file can be wrong; the whole tensors that benches read.
 #ifndef ROCIT_TESTS_CASES_READ_TENSOR_H_
 #define ROCIT_TESTS_CASES_READ_TENSOR_H_
 
@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <functional>
 
+#include "cases/timed.h"
 #include "check.h"
 #include "reference/read_tensor.h"
 
@@ -155,6 +156,46 @@ inline void TestErrors(const Read& any_read, const std::string& name) {
   check::That(any_read({largest.path(), 0, 1, ROCIT_FLOAT32, &narrow, true}).status == ROCIT_READ_NOT_FINITE,
               name + " refuses a value too large for bfloat16");
 }
+
+struct Case {
+  RocitDtype source, dtype;
+  int64_t count;
+};
+
+inline cases::Timed<Case> TimedCases() {
+  constexpr int64_t kWeight = 11008 * 4096;  // of LLaMA-7B's MLP
+  const auto to_device = [](int64_t count) -> std::vector<Case> {
+    return {{ROCIT_BFLOAT16, ROCIT_BFLOAT16, count}, {ROCIT_FLOAT32, ROCIT_BFLOAT16, count}};
+  };
+  return {{{ROCIT_FLOAT32, ROCIT_FLOAT32, kWeight},
+           {ROCIT_BFLOAT16, ROCIT_BFLOAT16, kWeight},
+           {ROCIT_FLOAT16, ROCIT_FLOAT32, kWeight}},
+          to_device(kWeight),
+          to_device(5000),
+          2};
+}
+
+// What the file holds, and what is to be read from it.
+struct Stored {
+  std::vector<uint8_t> bytes;
+  Values expected;
+
+  explicit Stored(const Case& c) : expected(c.dtype, c.count) {
+    check::Random random(1);
+    if (c.source == ROCIT_FLOAT16) {
+      std::vector<uint16_t> halves(c.count);
+      for (int64_t i = 0; i < c.count; ++i) {
+        halves[i] = static_cast<uint16_t>(random.Bits() & 0xbfff);  // finite: the exponent's first bit is clear
+        expected.Set(i, reference::FromFloat16(halves[i]));
+      }
+      bytes = Bytes(halves);
+    } else {
+      const Values values = check::RandomValues(c.source, c.count, &random);
+      for (int64_t i = 0; i < c.count; ++i) expected.Set(i, values.Get(i));
+      bytes = values.bytes;
+    }
+  }
+};
 
 }  // namespace read_tensor
 

@@ -1,9 +1,11 @@
-// Cases of rope, their inputs and what the float64 twin makes of them; angles.
+// Cases of rope, their tensors and what the float64 twin makes of them; angles.
 #ifndef ROCIT_TESTS_CASES_ROPE_H_
 #define ROCIT_TESTS_CASES_ROPE_H_
 
 #include <rope.h>  // the contract: this file bears its name
 
+#include "cases/memory.h"
+#include "cases/timed.h"
 #include "check.h"
 #include "reference/rope.h"
 
@@ -20,10 +22,12 @@ struct Case {
 
   int64_t Width() const { return heads * head_dim; }
   int64_t Stride() const { return Width() + gap; }
+  std::string Shape() const {
+    return std::to_string(rows) + "x" + std::to_string(heads) + "x" + std::to_string(head_dim);
+  }
   std::string Name() const {
-    return std::string("rope ") + (dtype == ROCIT_FLOAT32 ? "float32 " : "bfloat16 ") + std::to_string(rows) + "x" +
-           std::to_string(heads) + "x" + std::to_string(head_dim) + " rotating " + std::to_string(rotary_dim) +
-           (interleaved ? " interleaved" : "") + " below " + std::to_string(top);
+    return std::string("rope ") + (dtype == ROCIT_FLOAT32 ? "float32 " : "bfloat16 ") + Shape() + " rotating " +
+           std::to_string(rotary_dim) + (interleaved ? " interleaved" : "") + " below " + std::to_string(top);
   }
 };
 
@@ -45,6 +49,13 @@ inline std::vector<Case> Cases() {
     }
   }
   return cases;
+}
+
+inline cases::Timed<Case> TimedCases(RocitDtype dtype) {
+  const Case smollm = {dtype, 2048, 9, 64, 64, false, 0, 2048}, llama = {dtype, 4096, 32, 128, 128, false, 0, 4096};
+  return {{smollm, {dtype, 2048, 3, 64, 64, false, 0, 2048}, llama, {dtype, 4096, 32, 128, 64, true, 0, 4096}},
+          {llama, smollm},
+          {{dtype, 9, 3, 20, 20, false, 0, 9}}};
 }
 
 struct Inputs {
@@ -75,6 +86,24 @@ inline std::vector<double> Twin(const Case& c, const Inputs& in, int direction) 
   const reference::RopeSizes sizes = {static_cast<size_t>(c.heads), static_cast<size_t>(c.head_dim), c.interleaved, direction};
   return reference::Rope(Packed(c, in.x), in.positions, in.inv_freq, sizes);
 }
+
+template <class Memory>
+struct Tensors {
+  Case c;
+  typename Memory::Tensor x, y;
+  typename Memory::template Array<int32_t> positions;
+  typename Memory::template Array<float> inv_freq;
+
+  // `shift`: as device::Tensor takes it.
+  template <class... Shift>
+  Tensors(const Case& of, const Inputs& in, Shift... shift)
+      : c(of), x(in.x, shift...), y(c.dtype, c.rows * c.Width(), shift...), positions(in.positions),
+        inv_freq(in.inv_freq) {}
+  RocitRopeArgs Args(int direction) {
+    return {c.dtype,       c.rows,    c.heads,  c.head_dim,       c.rotary_dim,    c.Stride(), c.Width(),
+            c.interleaved, direction, x.data(), positions.data(), inv_freq.data(), y.data()};
+  }
+};
 
 // The sine of every angle that a model meets, not just of those that a few random positions hit.
 struct Angles {

@@ -1,11 +1,13 @@
-// Cases of swiglu, their inputs and the comparison with the float64 twin; sigmoids over the whole range; values that are
-// not finite.
+// Cases of swiglu, their tensors and the comparison with the float64 twin; sigmoids over the whole range; values that
+// are not finite.
 #ifndef ROCIT_TESTS_CASES_SWIGLU_H_
 #define ROCIT_TESTS_CASES_SWIGLU_H_
 
 #include <swiglu.h>  // the contract: this file bears its name
 
-#include "check.h"
+#include "cases/compare.h"
+#include "cases/memory.h"
+#include "cases/timed.h"
 #include "reference/swiglu.h"
 
 namespace swiglu {
@@ -18,9 +20,10 @@ struct Case {
   double scale;
 
   int64_t Stride() const { return size + gap; }
+  std::string Shape() const { return std::to_string(rows) + "x" + std::to_string(size); }
   std::string Name() const {
-    return std::string("swiglu ") + (dtype == ROCIT_FLOAT32 ? "float32 " : "bfloat16 ") + std::to_string(rows) + "x" +
-           std::to_string(size) + (gap > 0 ? " with gaps" : "") + " of " + std::to_string(static_cast<int>(scale));
+    return std::string("swiglu ") + (dtype == ROCIT_FLOAT32 ? "float32 " : "bfloat16 ") + Shape() +
+           (gap > 0 ? " with gaps" : "") + " of " + std::to_string(static_cast<int>(scale));
   }
 };
 
@@ -34,6 +37,11 @@ inline std::vector<Case> Cases() {
     }
   }
   return cases;
+}
+
+inline cases::Timed<Case> TimedCases(RocitDtype dtype) {
+  const Case smollm = {dtype, 2048, 1536, 0, 8};
+  return {{smollm, {dtype, 2048, 11008, 0, 8}}, {{dtype, 4096, 11008, 0, 8}, smollm}, {{dtype, 9, 200, 0, 8}}};
 }
 
 struct Inputs {
@@ -55,18 +63,41 @@ struct Outputs {
   }
 };
 
+// Inputs are apart, outputs dense.
+template <class Memory>
+struct Tensors {
+  Case c;
+  typename Memory::Tensor dy, gate, up, y, d_gate, d_up;
+
+  // `shift`: as device::Tensor takes it.
+  template <class... Shift>
+  Tensors(const Case& of, const Inputs& in, Shift... shift)
+      : c(of), dy(in.dy, shift...), gate(in.gate, shift...), up(in.up, shift...), y(c.dtype, c.rows * c.size, shift...),
+        d_gate(c.dtype, c.rows * c.size, shift...), d_up(c.dtype, c.rows * c.size, shift...) {}
+  RocitSwigluArgs Forward() {
+    return {c.dtype, c.rows, c.size, c.Stride(), c.Stride(), c.size, gate.data(), up.data(), y.data()};
+  }
+  RocitSwigluGradArgs Backward() {
+    return {c.dtype, c.rows,    c.size,      c.Stride(), c.Stride(),    c.Stride(), c.size,
+            c.size,  dy.data(), gate.data(), up.data(),  d_gate.data(), d_up.data()};
+  }
+  Outputs Read() { return {Memory::Read(y), Memory::Read(d_gate), Memory::Read(d_up)}; }
+};
+
+// Three exponentials and their divisions a value count as twelve multiply-adds.
 inline void CompareWithTwin(const Case& c, const Inputs& in, const Outputs& got, const std::string& name) {
+  const cases::Rows rows = cases::Affordable(c.rows, 12.0 * static_cast<double>(c.size));
   std::vector<double> y, d_gate, d_up;
-  for (int64_t n = 0; n < c.rows; ++n) {
+  for (const int64_t n : rows) {
     for (int64_t i = n * c.Stride(); i < n * c.Stride() + c.size; ++i) {
       y.push_back(reference::Swiglu(in.gate.Get(i), in.up.Get(i)));
       d_gate.push_back(reference::SwigluGradGate(in.dy.Get(i), in.gate.Get(i), in.up.Get(i)));
       d_up.push_back(reference::SwigluGradUp(in.dy.Get(i), in.gate.Get(i)));
     }
   }
-  check::IsNear(got.y, y, name + " y");
-  check::IsNear(got.d_gate, d_gate, name + " d_gate");
-  check::IsNear(got.d_up, d_up, name + " d_up");
+  check::IsNear(cases::Pick(got.y, c.size, rows), y, name + " y");
+  check::IsNear(cases::Pick(got.d_gate, c.size, rows), d_gate, name + " d_gate");
+  check::IsNear(cases::Pick(got.d_up, c.size, rows), d_up, name + " d_up");
 }
 
 // gate * sigmoid(gate), value by value: 4 units in the last place wherever the sigmoid is a normal number.

@@ -22,9 +22,8 @@ inline double GradNorm(const Vectors& grads, double scale) {
   return std::sqrt(squares);
 }
 
-// Changes p, m and v as one AdamW step does.
-inline void Adamw(const AdamwSettings& s, const Vectors& grads, Vectors* p, Vectors* m, Vectors* v) {
-  const double norm = GradNorm(grads, s.grad_scale);
+// Changes p, m and v as one AdamW step does, where `norm` is that of all gradients.
+inline void AdamwOfNorm(const AdamwSettings& s, double norm, const Vectors& grads, Vectors* p, Vectors* m, Vectors* v) {
   double clip = 1;
   if (s.max_grad_norm > 0 && s.max_grad_norm / (norm + 1e-6) < 1) clip = s.max_grad_norm / (norm + 1e-6);
   for (size_t t = 0; t < grads.size(); ++t) {
@@ -38,6 +37,10 @@ inline void Adamw(const AdamwSettings& s, const Vectors& grads, Vectors* p, Vect
       (*p)[t][i] -= s.learning_rate * mean / (std::sqrt(variance) + s.eps);
     }
   }
+}
+
+inline void Adamw(const AdamwSettings& s, const Vectors& grads, Vectors* p, Vectors* m, Vectors* v) {
+  AdamwOfNorm(s, GradNorm(grads, s.grad_scale), grads, p, m, v);
 }
 
 }  // namespace reference

@@ -16,25 +16,26 @@ struct Attention {
   std::vector<int32_t> subtree_end;
   Vector q, k, v;
 
-  // Visits each query head: row of q, key head, and its weights over all keys, zero where unseen.
+  // Visits each query head: row of q, key head, the keys that it sees, their weights and the log of their sum.
   template <class Body>
   void EachRow(const Body& body) const {
     for (int64_t i = 0; i < queries; ++i) {
       for (int64_t h = 0; h < heads; ++h) {
         const int64_t row = i * heads + h, head = h / (heads / key_heads), token = query_start + i;
-        Vector weights(keys, 0.0);
+        std::vector<int64_t> seen;
+        Vector weights;
         double top = -HUGE_VAL, total = 0;
-        for (int64_t pass = 0; pass < 2; ++pass) {
-          for (int64_t j = 0; j <= token; ++j) {
-            if (token >= subtree_end[j]) continue;
-            double score = 0;
-            for (int64_t d = 0; d < size; ++d) score += q[row * size + d] * k[(j * key_heads + head) * size + d];
-            if (pass == 0) top = std::fmax(top, score * scale);
-            else total += weights[j] = std::exp(score * scale - top);
-          }
+        for (int64_t j = 0; j <= token; ++j) {
+          if (token >= subtree_end[j]) continue;
+          double score = 0;
+          for (int64_t d = 0; d < size; ++d) score += q[row * size + d] * k[(j * key_heads + head) * size + d];
+          seen.push_back(j);
+          weights.push_back(score * scale);
+          top = std::fmax(top, score * scale);
         }
+        for (double& weight : weights) total += weight = std::exp(weight - top);
         for (double& weight : weights) weight /= total;
-        body(row, head, weights, top + std::log(total));
+        body(row, head, seen, weights, top + std::log(total));
       }
     }
   }
@@ -42,10 +43,11 @@ struct Attention {
   void Forward(Vector* out, Vector* lse) const {
     out->assign(q.size(), 0);
     lse->assign(queries * heads, 0);
-    EachRow([&](int64_t row, int64_t head, const Vector& weights, double log_sum) {
+    EachRow([&](int64_t row, int64_t head, const std::vector<int64_t>& seen, const Vector& weights, double log_sum) {
       (*lse)[row] = log_sum;
-      for (int64_t j = 0; j < keys; ++j) {
-        for (int64_t d = 0; d < size; ++d) (*out)[row * size + d] += weights[j] * v[(j * key_heads + head) * size + d];
+      for (size_t n = 0; n < seen.size(); ++n) {
+        const int64_t key = (seen[n] * key_heads + head) * size;
+        for (int64_t d = 0; d < size; ++d) (*out)[row * size + d] += weights[n] * v[key + d];
       }
     });
   }
@@ -54,20 +56,21 @@ struct Attention {
     dq->assign(q.size(), 0);
     dk->assign(k.size(), 0);
     dv->assign(v.size(), 0);
-    EachRow([&](int64_t row, int64_t head, const Vector& weights, double) {
-      Vector slope(keys, 0.0);
+    EachRow([&](int64_t row, int64_t head, const std::vector<int64_t>& seen, const Vector& weights, double) {
+      Vector slope(seen.size(), 0.0);
       double mean = 0;
-      for (int64_t j = 0; j < keys; ++j) {
-        for (int64_t d = 0; d < size; ++d) slope[j] += dout[row * size + d] * v[(j * key_heads + head) * size + d];
-        mean += weights[j] * slope[j];
+      for (size_t n = 0; n < seen.size(); ++n) {
+        const int64_t key = (seen[n] * key_heads + head) * size;
+        for (int64_t d = 0; d < size; ++d) slope[n] += dout[row * size + d] * v[key + d];
+        mean += weights[n] * slope[n];
       }
-      for (int64_t j = 0; j < keys; ++j) {
-        const double ds = scale * weights[j] * (slope[j] - mean);
+      for (size_t n = 0; n < seen.size(); ++n) {
+        const int64_t key = (seen[n] * key_heads + head) * size;
+        const double ds = scale * weights[n] * (slope[n] - mean);
         for (int64_t d = 0; d < size; ++d) {
-          const int64_t key = (j * key_heads + head) * size + d;
-          (*dq)[row * size + d] += ds * k[key];
-          (*dk)[key] += ds * q[row * size + d];
-          (*dv)[key] += weights[j] * dout[row * size + d];
+          (*dq)[row * size + d] += ds * k[key + d];
+          (*dk)[key + d] += ds * q[row * size + d];
+          (*dv)[key + d] += weights[n] * dout[row * size + d];
         }
       }
     });

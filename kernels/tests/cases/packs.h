@@ -1,13 +1,15 @@
-// Packs of tokens as the benches and the whole step use them: plain sequences side by side, and role trees (a role's
-// prefix, below it questions, below each its answers), with the bounds and depths of every token.
-#ifndef ROCIT_BENCH_PACKS_H_
-#define ROCIT_BENCH_PACKS_H_
+// Packs of tokens, with the bounds and depths of every token: plain sequences side by side, role trees (a role's
+// prefix, below it questions, below each its answers), random forests.
+#ifndef ROCIT_TESTS_CASES_PACKS_H_
+#define ROCIT_TESTS_CASES_PACKS_H_
 
-#include <cstdint>
+#include <algorithm>
 #include <string>
 #include <vector>
 
-namespace bench {
+#include "check.h"
+
+namespace cases {
 
 struct Pack {
   std::string name;
@@ -39,14 +41,21 @@ struct Pack {
   }
 };
 
-// "16x256": causal sequences one after the other.
-inline Pack Sequences(int64_t count, int64_t length) {
-  Pack pack = {std::to_string(count) + "x" + std::to_string(length), {}, {}};
-  for (int64_t i = 0; i < count; ++i) {
+// Causal sequences one after the other.
+inline Pack Sequences(const std::vector<int64_t>& lengths) {
+  Pack pack = {"sequences", {}, {}};
+  for (const int64_t length : lengths) {
     const int64_t begin = pack.size();
     pack.Append(length, 0);
     pack.Close(begin, length);
   }
+  return pack;
+}
+
+// "16x256": of one length.
+inline Pack Sequences(int64_t count, int64_t length) {
+  Pack pack = Sequences(std::vector<int64_t>(count, length));
+  pack.name = std::to_string(count) + "x" + std::to_string(length);
   return pack;
 }
 
@@ -72,6 +81,33 @@ inline Pack RoleTree(int64_t roles, int64_t prefix, int64_t questions, int64_t q
   return pack;
 }
 
-}  // namespace bench
+// Each token hangs below one of the last `window` tokens on the path to its left.
+inline Pack Forest(int64_t size, int64_t window, uint64_t seed) {
+  check::Random random(seed);
+  Pack pack = {"forest", std::vector<int32_t>(size, static_cast<int32_t>(size)), {}};
+  std::vector<int64_t> path;
+  for (int64_t i = 0; i < size; ++i) {
+    const int64_t drop = std::min(static_cast<int64_t>(random.Bits() % window), static_cast<int64_t>(path.size()));
+    for (int64_t n = 0; n < drop; ++n, path.pop_back()) pack.subtree_end[path.back()] = static_cast<int32_t>(i);
+    pack.position_ids.push_back(static_cast<int32_t>(path.size()));
+    path.push_back(i);
+  }
+  return pack;
+}
 
-#endif  // ROCIT_BENCH_PACKS_H_
+// A prompt, a long branch below it, and a short one.
+inline Pack Branches(int64_t prompt, int64_t first, int64_t second) {
+  Pack pack = {"branches", {}, {}};
+  pack.Append(prompt, 0);
+  for (const int64_t length : {first, second}) {
+    const int64_t begin = pack.size();
+    pack.Append(length, prompt);
+    pack.Close(begin, length);
+  }
+  pack.Close(0, prompt);
+  return pack;
+}
+
+}  // namespace cases
+
+#endif  // ROCIT_TESTS_CASES_PACKS_H_
