@@ -30,13 +30,16 @@ struct Case {
 
 inline std::vector<Case> Cases() {
   const int64_t shapes[][3] = {{1, 1, 1},  {5, 123, 77}, {14, 32, 16}, {15, 33, 17}, {29, 97, 64},
-                               {40, 16, 31}, {3, 5, 0},  {0, 4, 4},    {4, 0, 4},    {530, 70, 9}};
+                               {40, 16, 31}, {3, 5, 0},  {0, 4, 4},    {4, 0, 4},    {530, 70, 9},
+                               {17, 48, 33}, {16, 17, 1153}, {31, 31, 600}, {33, 100, 1151}, {32, 32, 577}, {1, 300, 576},
+                               {65, 16, 96}, {2100, 33, 40}};
   std::vector<Case> cases;
   for (const auto& s : shapes) {
     for (const bool a : {false, true}) {
       for (const bool b : {false, true}) {
         for (const int64_t gap : {0, 3}) {
           cases.push_back({ROCIT_FLOAT32, ROCIT_FLOAT32, s[0], s[1], s[2], a, b, gap == 0 ? 0.0f : 1.0f, gap});
+          cases.push_back({ROCIT_FLOAT32, ROCIT_FLOAT32, s[0], s[1], s[2], a, b, 0.5f, gap});
           cases.push_back({ROCIT_BFLOAT16, ROCIT_FLOAT32, s[0], s[1], s[2], a, b, 0, gap});
           cases.push_back({ROCIT_BFLOAT16, ROCIT_BFLOAT16, s[0], s[1], s[2], a, b, gap == 0 ? 0.0f : 0.5f, gap});
         }

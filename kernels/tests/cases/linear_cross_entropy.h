@@ -36,6 +36,17 @@ inline Case Regular(const char* title, int64_t rows, int64_t hidden, int64_t voc
   return c;
 }
 
+// An edge on each of `edges` rows, evenly spread; logits of about one.
+inline Case Head(const char* title, int64_t rows, int64_t edges, int64_t hidden, int64_t vocab) {
+  Case c = {title, rows, hidden, vocab, {}, {}, std::vector<float>(edges, 1), 1, 0};
+  c.weight_scale = std::sqrt(3.0 / static_cast<double>(hidden));
+  for (int64_t e = 0; e < edges; ++e) {
+    c.edge_rows.push_back(static_cast<int32_t>(e * rows / edges));
+    c.edge_targets.push_back(static_cast<int32_t>(e * 7919 % vocab));
+  }
+  return c;
+}
+
 inline std::vector<Case> Cases() {
   return {
       {"several edges", 5, 123, 77, {4, 0, 2, 4, 2, 2}, {10, 0, 5, 3, 5, 76}, {1, 0.5f, 2, 0.25f, 1, 0}, 1, 0},
@@ -49,18 +60,11 @@ inline std::vector<Case> Cases() {
       Regular("many words", 40, 20, 3001, 3),
       Regular("many rows", 1100, 5, 40, 1),
       Regular("odd words", 16, 33, 801, 1),
+      Regular("whole tiles", 50, 64, 500, 1),
+      Head("long rows", 70, 40, 600, 417),
+      Regular("a row more than a tile", 17, 48, 49, 1),
+      Head("two long rows", 2, 2, 1200, 70),
   };
-}
-
-// An edge on each of `edges` rows, evenly spread; logits of about one.
-inline Case Head(const char* title, int64_t rows, int64_t edges, int64_t hidden, int64_t vocab) {
-  Case c = {title, rows, hidden, vocab, {}, {}, std::vector<float>(edges, 1), 1, 0};
-  c.weight_scale = std::sqrt(3.0 / static_cast<double>(hidden));
-  for (int64_t e = 0; e < edges; ++e) {
-    c.edge_rows.push_back(static_cast<int32_t>(e * rows / edges));
-    c.edge_targets.push_back(static_cast<int32_t>(e * 7919 % vocab));
-  }
-  return c;
 }
 
 inline cases::Timed<Case> TimedCases(RocitDtype dtype) {

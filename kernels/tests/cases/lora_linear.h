@@ -40,6 +40,10 @@ struct Case {
   }
 };
 
+inline std::vector<Part> Eight(const Part& first, const Part& other) {
+  return {first, other, other, other, other, other, other, other};
+}
+
 inline std::vector<Case> Cases() {
   return {
       {"plain", 5, 123, {{77, 0, false, 1, 0, true}}, true},
@@ -56,6 +60,13 @@ inline std::vector<Case> Cases() {
       {"dropout", 31, 45, {{9, 3, false, 2, 0.3f, true}}, true},
       {"two dropouts", 14, 45, {{9, 3, true, 2, 0.5f, true}, {20, 0, false, 1, 0, true}, {4, 5, false, 1, 0.9f, true}}, true},
       {"dropout beside none", 14, 40, {{9, 3, true, 2, 0.5f, true}, {4, 5, false, 1, 0, true}}, true},
+      {"long rows", 37, 1536, {{70, 16, true, 1, 0, true}}, true},
+      {"long rows, ranks of all sizes", 70, 600,
+       {{33, 16, false, 1, 0, true}, {65, 70, false, 1, 0, true}, {40, 0, false, 1, 0, true}}, true},
+      {"dropout of long rows", 33, 700, {{600, 16, false, 1, 0.25f, true}, {20, 8, false, 1, 0, true}}, true},
+      {"many rows", 1300, 33, {{34, 16, false, 1, 0, true}}, true},
+      {"eight projections", 20, 40, Eight({600, 4, false, 1, 0, true}, {9, 4, false, 1, 0, true}), true},
+      {"a projection to nothing", 20, 40, {{601, 0, false, 1, 0, true}, {0, 0, false, 1, 0, true}}, true},
       {"high rank", 3, 4, {{5, 61, false, 0.25f, 0, true}}, true},
   };
 }

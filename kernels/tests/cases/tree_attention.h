@@ -80,6 +80,10 @@ inline std::vector<Case> Cases() {
       {"queries from the middle", Forest(140, 12, 6), 4, 2, 16, 77},
       {"queries far from their prompt", Branches(10, 2140, 20), 2, 1, 8, 2150},
       {"steep scores", Forest(100, 9, 7), 2, 1, 64, 0, 6},
+      {"forest of several tiles", Forest(330, 30, 8), 2, 1, 96},
+      {"one sequence", Sequences({300}), 9, 3, 40},
+      {"two segments", Sequences({90, 30}), 2, 1, 33},
+      {"one sequence", Sequences({257}), 2, 2, 72},
       {"negative scale", Sequences({80}), 2, 1, 16, 0, 1, -0.3f},
   };
   return cases;
