@@ -1,35 +1,38 @@
 // Conversion loops of read_tensor for one vector path.
 
-// True when the exponent of every lane is below the one of Inf and NaN.
-ROCIT_INLINE bool AreFinite(const Floats& value) {
-  NativeBits any = {};
-  for (int i = 0; i < kParts; ++i) {
-    any |= (NativeBits)(((NativeBits)value.part[i] & 0x7f800000u) == 0x7f800000u);
+// The lanes whose exponent was that of Inf and NaN.
+struct NotFinite {
+  NativeBits lanes = {};
+  ROCIT_INLINE void Add(const Floats& value) {
+    for (int i = 0; i < kParts; ++i) {
+      lanes |= (NativeBits)(((NativeBits)value.part[i] & 0x7f800000u) == 0x7f800000u);
+    }
   }
-  uint32_t lanes[kWidth], found = 0;
-  __builtin_memcpy(lanes, &any, sizeof(any));
-  for (int i = 0; i < kWidth; ++i) found |= lanes[i];
-  return found == 0;
-}
+  ROCIT_INLINE bool Any() const {
+    uint32_t found = 0;
+    for (int i = 0; i < kWidth; ++i) found |= lanes[i];
+    return found != 0;
+  }
+};
 
 // Converts `count` values; returns false when one of the results is not finite.
 template <class From, class To>
 bool ConvertValues(const void* source, void* target, int64_t count) {
   const From* from = static_cast<const From*>(source);
   To* to = static_cast<To*>(target);
-  bool finite = true;
+  NotFinite found;
   int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) {
     const Floats value = Rounded(to, Load(from + i));
-    finite &= AreFinite(value);
+    found.Add(value);
     Store(to + i, value);
   }
   if (i < count) {
     const Floats value = Rounded(to, LoadSome(from + i, count - i));
-    finite &= AreFinite(value);
+    found.Add(value);
     StoreSome(to + i, value, count - i);
   }
-  return finite;
+  return !found.Any();
 }
 
 template <class From>
