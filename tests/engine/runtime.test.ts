@@ -2,26 +2,13 @@
 import { createRequire } from 'node:module';
 import { expect, it, vi } from 'vitest';
 import { hasKernel, startEngine, withoutKernels } from '../../src/engine/runtime.ts';
+import { ALL_KERNELS } from '../support/all_kernels.ts';
 import { inRepository } from '../support/paths.ts';
 
 it('TensorFlow runs with all kernels, and says what it is', async () => {
   const engine = await startEngine();
   expect(engine).toMatchObject({ backend: 'tensorflow', tensorflow: expect.stringMatching(/^2\.21\./) });
-  expect(engine.kernels).toEqual([
-    'RocitAdamw',
-    'RocitEmbedding',
-    'RocitLinearCrossEntropy',
-    'RocitLoraLinear',
-    'RocitLoraLinearGrad',
-    'RocitReadTensor',
-    'RocitRmsNorm',
-    'RocitRmsNormGrad',
-    'RocitRope',
-    'RocitSwiglu',
-    'RocitSwigluGrad',
-    'RocitTreeAttention',
-    'RocitTreeAttentionGrad',
-  ]);
+  expect(engine.kernels).toEqual(ALL_KERNELS);
   expect(engine.threads).toBeGreaterThanOrEqual(1);
   expect(await startEngine()).toEqual(engine);
 });

@@ -23,26 +23,13 @@ import {
   type Tensor,
   tensor,
 } from '../../../src/engine/tensor.ts';
+import { ALL_KERNELS } from '../../support/all_kernels.ts';
 import { fill, messageOf } from '../../support/calls.ts';
 
 beforeAll(async () => {
   const { backend, kernels } = await startEngine();
   expect(backend).toBe('tensorflow');
-  expect(kernels).toEqual([
-    'RocitAdamw',
-    'RocitEmbedding',
-    'RocitLinearCrossEntropy',
-    'RocitLoraLinear',
-    'RocitLoraLinearGrad',
-    'RocitReadTensor',
-    'RocitRmsNorm',
-    'RocitRmsNormGrad',
-    'RocitRope',
-    'RocitSwiglu',
-    'RocitSwigluGrad',
-    'RocitTreeAttention',
-    'RocitTreeAttentionGrad',
-  ]);
+  expect(kernels).toEqual(ALL_KERNELS);
 });
 afterAll(() => expect(liveTensors()).toBe(0));
 
