@@ -121,10 +121,11 @@ inline void TakePiece(const EntropyPiece& piece) {
   const int64_t C = args.hidden_size, step = SlabWords(args), width = (step + kPanel - 1) / kPanel * kPanel;
   const bool has_pairs = kHasPairs && args.dtype == ROCIT_BFLOAT16;
   const RocitDtype exps_dtype = has_pairs ? ROCIT_BFLOAT16 : ROCIT_FLOAT32;
-  const Segment of_logits = {{nullptr, args.dtype, C, false}, {nullptr, args.dtype, C, true}, C, 1, nullptr};
-  const Segment of_pulls = {{nullptr, exps_dtype, width, false}, {nullptr, args.dtype, C, false}, step, 1, nullptr};
-  uint32_t* packed = ThreadScratch<uint32_t>(Scratch::kPanels, PackedWords(of_logits, step) + PackedWords(of_pulls, C));
-  float* room = ThreadScratch<float>(Scratch::kRows, std::max(RoomWords(of_logits), RoomWords(of_pulls)));
+  EntropySlab slab;  // of as many words as there may be, until its words are known
+  slab.logits = {{piece.edges->x, args.dtype, C, false}, {nullptr, args.dtype, C, true}, C, 1, nullptr};
+  slab.pulls = {{nullptr, exps_dtype, width, false}, {nullptr, args.dtype, C, false}, step, 1, nullptr};
+  uint32_t* packed = ThreadScratch<uint32_t>(Scratch::kPanels, PackedWords(slab.logits, step) + PackedWords(slab.pulls, C));
+  float* room = ThreadScratch<float>(Scratch::kRows, std::max(RoomWords(slab.logits), RoomWords(slab.pulls)));
   float* logits = ThreadScratch<float>(Scratch::kTile, kGroupRows * width);
   float* exps = ThreadScratch<float>(Scratch::kSums, kGroupRows * width);
   TileRegisters registers;
@@ -136,13 +137,13 @@ inline void TakePiece(const EntropyPiece& piece) {
   for (int64_t word = piece.word_begin; word < piece.word_end; word += step) {
     const int64_t end = word + step < piece.word_end ? word + step : piece.word_end;
     const void* weight = At(args.weight, args.dtype, word * C);
-    EntropySlab slab;
     slab.begin = word;
     slab.end = end;
     slab.width = (end - word + kPanel - 1) / kPanel * kPanel;
-    slab.logits = {{piece.edges->x, args.dtype, C, false}, {weight, args.dtype, C, true}, C, 1, nullptr};
-    slab.pulls = {{exps, exps_dtype, slab.width, false}, {weight, args.dtype, C, false},
-                  end - word, 1, nullptr};
+    slab.logits.b.data = slab.pulls.b.data = weight;
+    slab.pulls.a.data = exps;
+    slab.pulls.a.stride = slab.width;
+    slab.pulls.depth = end - word;
     slab.packed_logits = packed;
     slab.packed_pulls = packed + PackedWords(slab.logits, end - word);
     PackSlab(slab.logits, 0, end - word, packed);
