@@ -200,12 +200,15 @@ class Step {
     return dx;
   }
 
-  Buffer Rotate(const Buffer& x, int64_t heads, int direction) {
-    const int64_t width = heads * shape_.head_dim;
-    const Buffer y = Rows(width);
-    machine_->Rope({dtype_, tokens_, heads, shape_.head_dim, shape_.head_dim, width, width, 0, direction, x.get(),
-                    Ints(position_ids_), Floats(inv_freq_), y.get()});
-    return y;
+  // Of queries and keys.
+  std::pair<Buffer, Buffer> Rotate(const Buffer& q, const Buffer& k, int direction) {
+    const int64_t width = shape_.query_width(), key_width = shape_.key_width();
+    const Buffer turned_q = Rows(width), turned_k = Rows(key_width);
+    machine_->Rope({dtype_, tokens_, shape_.head_dim, shape_.head_dim, 0, direction, Ints(position_ids_),
+                    Floats(inv_freq_), 2,
+                    {{shape_.heads, width, width, q.get(), turned_q.get()},
+                     {shape_.key_heads, key_width, key_width, k.get(), turned_k.get()}}});
+    return {turned_q, turned_k};
   }
 
   RocitTreeAttentionInputs AttentionInputs(const Saved& block) const {
@@ -220,8 +223,7 @@ class Step {
     Normed normed = Norm(first, block->branch ? block->residual : nullptr, frozen_.norms[2 * layer]);
     std::tie(block->y1, block->sum1, block->rstd1) = std::tie(normed.y, normed.sum, normed.rstd);
     std::vector<Buffer> qkv = Project(layer, kQuery, 3, block->y1, &block->z_qkv);
-    block->q = Rotate(qkv[0], shape_.heads, 1);
-    block->k = Rotate(qkv[1], shape_.key_heads, 1);
+    std::tie(block->q, block->k) = Rotate(qkv[0], qkv[1], 1);
     block->v = qkv[2];
     qkv.clear();
     block->attended = Rows(shape_.query_width());
@@ -253,8 +255,7 @@ class Step {
     Buffer dq = Rows(shape_.query_width()), dk = Rows(shape_.key_width()), dv = Rows(shape_.key_width());
     machine_->TreeAttentionGrad({AttentionInputs(*block), d_attended.get(), block->attended.get(), Floats(block->lse),
                                  dq.get(), dk.get(), dv.get(), nullptr});
-    dq = Rotate(dq, shape_.heads, -1);
-    dk = Rotate(dk, shape_.key_heads, -1);
+    std::tie(dq, dk) = Rotate(dq, dk, -1);
     const bool is_first = layer == 0;
     const Buffer dy1 = ProjectGrad(layer, kQuery, block->y1, block->z_qkv, {dq, dk, dv}, !is_first);
     return is_first ? nullptr : NormGrad(dy1, gradient, block->sum1, block->rstd1, frozen_.norms[2 * layer]);

@@ -14,12 +14,12 @@ void Bench(const Case& c, bench::Pool* pool) {
   for (const int direction : {-1, 1}) {
     const RocitRopeArgs args = t.Args(direction);
     rocit_rope(&args, &parallel);
-    check::IsNear(t.y, Twin(c, in, direction), c.Name() + (direction < 0 ? " backwards" : ""));
+    AreNear(t.Read(), c, in, direction, c.Name() + (direction < 0 ? " backwards" : ""));
   }
   bench::StopIfWrong();
   const RocitRopeArgs args = t.Args(1);
   bench::AgainstCopy({c.interleaved ? "rope interleaved" : "rope", bench::DtypeName(c.dtype), c.Shape()},
-                     2.0 * static_cast<double>(in.x.bytes.size()), pool, [&] { rocit_rope(&args, &parallel); });
+                     t.Bytes(), pool, [&] { rocit_rope(&args, &parallel); });
 }
 
 }  // namespace

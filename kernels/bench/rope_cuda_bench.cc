@@ -1,4 +1,4 @@
-// rope on the device, over the query heads, against a copy of as many bytes; backward is the same work.
+// rope on the device, over queries and keys, against a copy of as many bytes; backward is the same work.
 #include "cases/rope.h"
 
 #include "cuda_bench.h"
@@ -14,11 +14,11 @@ void Bench(const Case& c) {
   for (const int direction : {-1, 1}) {
     const RocitRopeArgs args = t.Args(direction);
     bench::Must(rocit_rope_cuda(&args, &cuda), "rope");
-    check::IsNear(t.y.Read(), Twin(c, in, direction), c.Name() + (direction < 0 ? " backwards" : ""));
+    AreNear(t.Read(), c, in, direction, c.Name() + (direction < 0 ? " backwards" : ""));
   }
   bench::StopIfWrongOnDevice(c.Name());
   const RocitRopeArgs args = t.Args(1);
-  bench::AgainstDeviceCopy({"rope", bench::DtypeName(c.dtype), c.Shape()}, 2 * static_cast<double>(in.x.bytes.size()),
+  bench::AgainstDeviceCopy({"rope", bench::DtypeName(c.dtype), c.Shape()}, t.Bytes(),
                            [&] { return rocit_rope_cuda(&args, &cuda); });
 }
 

@@ -18,7 +18,9 @@ inline int64_t RopeTableSize(const RocitRopeArgs& args) { return (args.rotary_di
 #include "each_path.h"
 
 void rocit_rope(const RocitRopeArgs* args, const RocitParallel* parallel) {
-  const int64_t cost = args->num_heads * args->head_dim / 4 + args->rotary_dim;
+  int64_t heads = 0;
+  for (int t = 0; t < args->num_tensors; ++t) heads += args->tensors[t].num_heads;
+  const int64_t cost = heads * args->head_dim / 4 + args->rotary_dim;
   rocit::ParallelFor(parallel, args->num_rows, cost, [args](int64_t begin, int64_t end) {
     std::vector<float> scratch(2 * rocit::RopeTableSize(*args));
     if (args->dtype == ROCIT_BFLOAT16) {

@@ -147,6 +147,22 @@ ROCIT_INLINE void RotateNeighbours(const T* x, T* y, int64_t channels, const Rop
   StoreSome(y + c, value * Load(table.own + c) + Neighbours(value) * Load(table.other + c), count);
 }
 
+template <class T>
+ROCIT_INLINE void RotateRow(const RocitRopeArgs& a, const RocitRopeTensor& tensor, int64_t n, const RopeTable& table) {
+  for (int64_t h = 0; h < tensor.num_heads; ++h) {
+    const T* x = static_cast<const T*>(tensor.x) + n * tensor.x_stride + h * a.head_dim;
+    T* y = static_cast<T*>(tensor.y) + n * tensor.y_stride + h * a.head_dim;
+    if (a.interleaved) {
+      RotateNeighbours(x, y, a.rotary_dim, table);
+    } else {
+      RotateHalves(x, y, a.rotary_dim / 2, table);
+    }
+    if (a.rotary_dim < a.head_dim) {
+      __builtin_memcpy(y + a.rotary_dim, x + a.rotary_dim, (a.head_dim - a.rotary_dim) * sizeof(T));
+    }
+  }
+}
+
 // `scratch` holds two tables of RopeTableSize floats.
 template <class T>
 void RopeRows(const RocitRopeArgs& a, float* scratch, int64_t begin, int64_t end) {
@@ -157,17 +173,6 @@ void RopeRows(const RocitRopeArgs& a, float* scratch, int64_t begin, int64_t end
     const int32_t position = a.position_ids[n];
     if (std::fabs(static_cast<float>(position)) * fastest < kSmallAngle) FillTable<true>(a, position, table);
     else FillTable<false>(a, position, table);
-    for (int64_t h = 0; h < a.num_heads; ++h) {
-      const T* x = static_cast<const T*>(a.x) + n * a.x_stride + h * a.head_dim;
-      T* y = static_cast<T*>(a.y) + n * a.y_stride + h * a.head_dim;
-      if (a.interleaved) {
-        RotateNeighbours(x, y, a.rotary_dim, table);
-      } else {
-        RotateHalves(x, y, a.rotary_dim / 2, table);
-      }
-      if (a.rotary_dim < a.head_dim) {
-        __builtin_memcpy(y + a.rotary_dim, x + a.rotary_dim, (a.head_dim - a.rotary_dim) * sizeof(T));
-      }
-    }
+    for (int t = 0; t < a.num_tensors; ++t) RotateRow<T>(a, a.tensors[t], n, table);
   }
 }

@@ -89,16 +89,17 @@ __device__ __forceinline__ void TurnNeighbours(const T* x, T* y, const float* co
 }
 
 struct Sizes {
-  int64_t rows, x_stride, y_stride;
-  int rows_per_block, heads, head_dim, pairs;
+  int64_t rows;
+  int rows_per_block, head_dim, pairs;
   float direction;
+  int heads;  // of all tensors
+  RocitRopeTensor tensors[ROCIT_ROPE_MOST_TENSORS];
 };
 
 // A unit is kVec pairs half-split, max(1, kVec / 2) interleaved, or kVec channels that pass.
 template <class T, int kVec, bool kInterleaved>
 __global__ void __launch_bounds__(kThreads)
-    RopeKernel(Sizes s, const T* __restrict__ x, const int32_t* __restrict__ positions,
-               const float* __restrict__ inv_freq, T* __restrict__ y) {
+    RopeKernel(Sizes s, const int32_t* __restrict__ positions, const float* __restrict__ inv_freq) {
   constexpr int kPairs = kInterleaved ? (kVec + 1) / 2 : kVec;
   float* cosines = DynamicShared<float>();
   float* sines = cosines + s.rows_per_block * s.pairs;
@@ -112,9 +113,12 @@ __global__ void __launch_bounds__(kThreads)
   __syncthreads();
   const int turned = s.pairs / kPairs, passed = (s.head_dim - 2 * s.pairs) / kVec, units = turned + passed;
   for (int i = static_cast<int>(threadIdx.x); i < rows * s.heads * units; i += kThreads) {
-    const int unit = i % units, head = i / units % s.heads, row = i / units / s.heads;
-    const T* from = x + (first + row) * s.x_stride + static_cast<int64_t>(head) * s.head_dim;
-    T* to = y + (first + row) * s.y_stride + static_cast<int64_t>(head) * s.head_dim;
+    const int unit = i % units, any_head = i / units % s.heads, row = i / units / s.heads;
+    const bool is_first = any_head < s.tensors[0].num_heads;
+    const RocitRopeTensor tensor = is_first ? s.tensors[0] : s.tensors[1];
+    const int64_t head = any_head - (is_first ? 0 : s.tensors[0].num_heads);
+    const T* __restrict__ from = static_cast<const T*>(tensor.x) + (first + row) * tensor.x_stride + head * s.head_dim;
+    T* __restrict__ to = static_cast<T*>(tensor.y) + (first + row) * tensor.y_stride + head * s.head_dim;
     const int factor = row * s.pairs + unit * kPairs;
     if (unit >= turned) {
       const int c = 2 * s.pairs + (unit - turned) * kVec;
@@ -129,9 +133,15 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
+int64_t Heads(const RocitRopeArgs& a) {
+  int64_t heads = 0;
+  for (int t = 0; t < a.num_tensors; ++t) heads += a.tensors[t].num_heads;
+  return heads;
+}
+
 // Enough rows for a unit a thread, as long as their table stays small.
 int RowsPerBlock(const RocitRopeArgs& a, int vec) {
-  const int64_t units = a.num_heads * a.head_dim / (2 * vec) + 1;
+  const int64_t units = Heads(a) * a.head_dim / (2 * vec) + 1;
   const int64_t row_bytes = a.rotary_dim * static_cast<int64_t>(sizeof(float)) + 1;
   int64_t rows = kThreads / units < kTableBytes / row_bytes ? kThreads / units : kTableBytes / row_bytes;
   rows = rows < kMostRows ? rows : kMostRows;
@@ -140,27 +150,29 @@ int RowsPerBlock(const RocitRopeArgs& a, int vec) {
 
 template <class T, int kVec, bool kInterleaved>
 RocitCudaStatus Rotate(const RocitRopeArgs& a, const RocitCuda& cuda) {
-  if (a.num_heads * a.head_dim > kMostWidth) return static_cast<RocitCudaStatus>(cudaErrorInvalidValue);
+  if (Heads(a) * a.head_dim > kMostWidth) return static_cast<RocitCudaStatus>(cudaErrorInvalidValue);
   Sizes sizes = {};
   sizes.rows = a.num_rows;
-  sizes.x_stride = a.x_stride;
-  sizes.y_stride = a.y_stride;
   sizes.rows_per_block = RowsPerBlock(a, kVec);
-  sizes.heads = static_cast<int>(a.num_heads);
   sizes.head_dim = static_cast<int>(a.head_dim);
   sizes.pairs = static_cast<int>(a.rotary_dim / 2);
   sizes.direction = static_cast<float>(a.direction);
+  sizes.heads = static_cast<int>(Heads(a));
+  for (int t = 0; t < a.num_tensors; ++t) sizes.tensors[t] = a.tensors[t];
   const size_t table = static_cast<size_t>(sizes.rows_per_block) * static_cast<size_t>(a.rotary_dim) * sizeof(float);
   return Launch(&RopeKernel<T, kVec, kInterleaved>, dim3(NumBlocks(a.num_rows, sizes.rows_per_block)), dim3(kThreads),
-                table, cuda.stream, sizes, static_cast<const T*>(a.x), a.position_ids, a.inv_freq, static_cast<T*>(a.y));
+                table, cuda.stream, sizes, a.position_ids, a.inv_freq);
 }
 
 template <class T>
 RocitCudaStatus RotateOf(const RocitRopeArgs& a, const RocitCuda& cuda) {
   constexpr int kWide = kWidest<T>;
   const int64_t turned = a.interleaved ? a.rotary_dim : a.rotary_dim / 2;
-  const bool is_wide = turned % kWide == 0 && a.head_dim % kWide == 0 && IsAligned16<T>(a.x, a.x_stride) &&
-                       IsAligned16<T>(a.y, a.y_stride);
+  bool is_wide = turned % kWide == 0 && a.head_dim % kWide == 0;
+  for (int t = 0; t < a.num_tensors; ++t) {
+    const RocitRopeTensor& own = a.tensors[t];
+    is_wide = is_wide && IsAligned16<T>(own.x, own.x_stride) && IsAligned16<T>(own.y, own.y_stride);
+  }
   if (a.interleaved) return is_wide ? Rotate<T, kWide, true>(a, cuda) : Rotate<T, 1, true>(a, cuda);
   return is_wide ? Rotate<T, kWide, false>(a, cuda) : Rotate<T, 1, false>(a, cuda);
 }

@@ -1,7 +1,7 @@
 // The tape: operations record how to run backwards; walking back frees what each of them saved as soon as it was used.
 import { breathe } from '../core/interrupt.ts';
 import * as p from './primitives.ts';
-import { release, retain, scope, scopeAsync, type Tensor } from './tensor.ts';
+import { adopt, discard, release, retain, scope, scopeAsync, type Tensor } from './tensor.ts';
 
 /** Gradients of the outputs (null where none arrived) → gradients of the inputs (null where none is needed). */
 export type Backward = (gradients: (Tensor | null)[]) => (Tensor | null)[];
@@ -48,6 +48,8 @@ function withTape<T>(replacement: Node[], fn: () => T): T {
 }
 
 export interface BackwardOptions {
+  /** Gradients of earlier calls, to which those of this one are added; they are used up. */
+  sums?: Gradients;
   /** Called after each operation that was run backwards, with the share done in [0, 1]. */
   onProgress?: (share: number) => void;
 }
@@ -58,12 +60,12 @@ export interface BackwardOptions {
  */
 export async function valueAndGradients(
   fn: () => Promise<Tensor>,
-  { onProgress }: BackwardOptions = {},
+  { sums = new Map(), onProgress }: BackwardOptions = {},
 ): Promise<{ value: Tensor; gradients: Gradients }> {
   if (tape !== null) throw new Error('valueAndGradients: a tape is recording already');
   return scopeAsync(async () => {
     const nodes: Node[] = [];
-    const gradients: Gradients = new Map();
+    const gradients = takeOver(sums);
     tape = nodes;
     try {
       const value = await fn();
@@ -115,10 +117,18 @@ function accumulate(gradients: Gradients, t: Tensor, gradient: Tensor): void {
   if (before !== undefined) release(before);
 }
 
+/** A map that holds a reference for each of its entries, which leave their scope. */
+function takeOver(gradients: Gradients): Gradients {
+  const taken = new Map(gradients);
+  for (const gradient of taken.values()) retain(gradient);
+  discard([...new Set(taken.values())]);
+  return taken;
+}
+
 /** The map's references pass to the enclosing scope. */
 function handOver(gradients: Gradients): Gradients {
-  const handed = new Map([...gradients].map(([t, g]) => [t, p.identity(g)]));
-  abandon([], gradients);
+  const handed = new Map(gradients);
+  for (const gradient of gradients.values()) adopt(gradient);
   gradients.clear();
   return handed;
 }

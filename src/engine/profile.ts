@@ -6,7 +6,7 @@ import { describe, observeOperations, type RunOperation, type Tensor } from './t
 
 /** Shapes that a bar names on each side; one call of adamw has more than a thousand. */
 const MOST_SHAPES = 8;
-/** Bars that wait in memory at most; writing takes time that a step should not see. */
+/** Operations that wait in memory at most; writing takes time that a step should not see. */
 const MOST_WAITING = 50_000;
 
 interface Bar {
@@ -42,19 +42,20 @@ export interface ProfileSummary {
 /** Records every operation from now on into `path`, which is replaced. UserError where it cannot be written. */
 export function openProfile(path: string): Profile {
   const file = openFile(path);
-  let operations: Bar[] = [];
+  /** Named and written once a step is over, so that it does not see the time. */
+  let operations: RunOperation[] = [];
   const sums = createSums();
   const write = (events: readonly object[]) => {
     if (events.length > 0) writeSync(file, events.map((event) => `,\n${JSON.stringify(event)}`).join(''));
   };
   const flush = () => {
-    write(operations.map((bar) => eventOf(bar, 'operations')));
+    write(operations.map((operation) => eventOf(barOf(operation), 'operations')));
     operations = [];
   };
   writeSync(file, `[\n${JSON.stringify({ name: 'process_name', ph: 'M', pid: 1, args: { name: 'rocit' } })}`);
   write(Object.entries(TRACKS).map(([name, tid]) => ({ name: 'thread_name', ph: 'M', pid: 1, tid, args: { name } })));
   observeOperations((operation) => {
-    operations.push(barOf(operation));
+    operations.push(operation);
     sums.add(operation);
     if (operations.length >= MOST_WAITING) flush();
   });
@@ -77,17 +78,17 @@ export function openProfile(path: string): Profile {
 /** Adds up the operations of steps by name. */
 function createSums() {
   /** Since the last step. */
-  let spans: Pick<RunOperation, 'name' | 'start' | 'end' | 'compute'>[] = [];
+  let waiting: RunOperation[] = [];
   const byName = new Map<string, ProfileSummary['operations'][number]>();
   const steps = { count: 0, seconds: 0 };
   return {
-    add({ name, start, end, compute }: RunOperation): void {
-      spans.push({ name, start, end, compute });
+    add(operation: RunOperation): void {
+      waiting.push(operation);
     },
     endStep(from: number, to: number): void {
       steps.count += 1;
       steps.seconds += to - from;
-      for (const { name, start, end, compute } of spans) {
+      for (const { name, start, end, compute } of waiting) {
         if (start < from || end > to) continue;
         const before = byName.get(name) ?? { calls: 0, seconds: 0, compute: 0 };
         byName.set(name, {
@@ -95,7 +96,7 @@ function createSums() {
           compute: sumOfKnown([before.compute, compute]),
         });
       }
-      spans = [];
+      waiting = [];
     },
     summary(): ProfileSummary | null {
       if (steps.count === 0) return null;

@@ -74,8 +74,7 @@ const empties = new Map<DType, Tensor>();
 export function none(dtype: DType): Tensor {
   const known = empties.get(dtype);
   if (known !== undefined) return known;
-  const made = own(tensor(new Float32Array(0), [0], dtype));
-  liveCount -= 1;
+  const made = uncounted(tensor(new Float32Array(0), [0], dtype));
   empties.set(dtype, made);
   return made;
 }
@@ -85,7 +84,33 @@ export function none(dtype: DType): Tensor {
  * the host's memory: a float tensor would be copied to the GPU and back, each time waiting for all work before it.
  */
 export function floatBits(values: Float32Array, shape: readonly number[]): Tensor {
-  return tensor(new Int32Array(values.buffer, values.byteOffset, values.length), shape);
+  return tensor(bitsOf(values), shape);
+}
+
+function bitsOf(values: Int32Array | Float32Array): Int32Array {
+  return values instanceof Int32Array ? values : new Int32Array(values.buffer, values.byteOffset, values.length);
+}
+
+const constants = new WeakMap<Int32Array | Float32Array, Tensor>();
+const forgotten = new FinalizationRegistry<number>((handle) => backend().free(handle));
+
+/**
+ * What many calls of kernels take from the host alike: int32 values, or floats as their bits. Made at the first call with
+ * this array, whose values may not change from then on, and kept as long as the array; not counted.
+ */
+export function constant(values: Int32Array | Float32Array, shape: readonly number[] = [values.length]): Tensor {
+  const known = constants.get(values);
+  if (known !== undefined) return known;
+  const made = uncounted(tensor(bitsOf(values), shape));
+  constants.set(values, made);
+  forgotten.register(values, made.handle);
+  return made;
+}
+
+function uncounted(t: Tensor): Tensor {
+  liveCount -= 1;
+  liveSize -= t.bytes;
+  return own(t);
 }
 
 /** A copy of the values on the host; bfloat16 comes back as float32. */
@@ -217,6 +242,14 @@ function* tensorsIn(value: unknown): Generator<Tensor> {
 /** Keeps a tensor beyond its scope; pair with `release`. */
 export function retain(t: Tensor): Tensor {
   t.count(1);
+  return t;
+}
+
+/** Hands one reference to the innermost scope: the way back from `retain` and `own`. */
+export function adopt(t: Tensor): Tensor {
+  const made = scopes.at(-1);
+  if (made?.has(t)) t.count(-1);
+  else made?.add(t);
   return t;
 }
 

@@ -46,11 +46,11 @@ export class Attention {
       x,
       [q_proj, k_proj, v_proj].map((linear) => linear.projection(dropoutSeed)),
     );
-    const turn = (t: Tensor) => rope({ ...this.shape, x: t, position_ids });
-    const keys = { k: turn(k as Tensor), v: v as Tensor };
+    const [turnedQ, turnedK] = rope({ ...this.shape, x: [q as Tensor, k as Tensor], position_ids });
+    const keys = { k: turnedK as Tensor, v: v as Tensor };
     const { subtree_end, query_start } = context;
     const out = treeAttention({
-      q: turn(q as Tensor),
+      q: turnedQ as Tensor,
       ...(context.extendCache?.(this.layer, keys.k, keys.v) ?? keys),
       num_heads,
       num_key_value_heads,

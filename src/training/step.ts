@@ -7,8 +7,8 @@ import type { TreeBatch } from '../data/sample.ts';
 import { type Gradients, valueAndGradients } from '../engine/autograd.ts';
 import { adamw } from '../engine/ops/adamw.ts';
 import { linearCrossEntropy } from '../engine/ops/linear_cross_entropy.ts';
-import { add, zerosLike } from '../engine/primitives.ts';
-import { discard, own, readFloats, release, scope, scopeAsync, type Tensor } from '../engine/tensor.ts';
+import { zerosLike } from '../engine/primitives.ts';
+import { discard, own, readFloats, release, scopeAsync, type Tensor } from '../engine/tensor.ts';
 import type { CausalLM } from '../models/causal_lm.ts';
 import { loraParameters, replaceLoraParameters } from '../nn/lora.ts';
 
@@ -117,15 +117,21 @@ async function accumulate(
   for (const [i, pack] of packs.entries()) {
     const share = pack.input_ids.length / total;
     const base = done;
-    const result = await packGradients(pack, i, args, (part) => args.onProgress(base + share * part));
+    const onProgress = (part: number) => args.onProgress(base + share * part);
+    const result = await addGradients(gradients, { pack, index: i }, args, onProgress);
     done += share;
     losses.push(result.value);
-    gradients = sumGradients(gradients, result.gradients);
+    gradients = result.gradients;
   }
   return { losses: losses.map((t) => readFloats(t)[0] as number), gradients };
 }
 
-function packGradients(pack: TreeBatch, index: number, args: StepArguments, onProgress: (share: number) => void) {
+function addGradients(
+  sums: Gradients,
+  { pack, index }: { pack: TreeBatch; index: number },
+  args: StepArguments,
+  onProgress: (share: number) => void,
+) {
   const { model, recompute, seed, optimizer } = args;
   // Backward takes about twice as long as forward.
   const forwardShare = 1 / 3;
@@ -136,24 +142,6 @@ function packGradients(pack: TreeBatch, index: number, args: StepArguments, onPr
       const x = await model.forward(pack, { recompute, dropoutSeed, onProgress: onBlock });
       return linearCrossEntropy({ ...pack, x, weight: model.headWeight }).loss;
     },
-    { onProgress: (share) => onProgress(forwardShare + share * (1 - forwardShare)) },
+    { sums, onProgress: (share) => onProgress(forwardShare + share * (1 - forwardShare)) },
   );
-}
-
-function sumGradients(sums: Gradients, gradients: Gradients): Gradients {
-  if (sums.size === 0) return gradients;
-  const next: Gradients = new Map(sums);
-  for (const [parameter, gradient] of gradients) {
-    const before = sums.get(parameter);
-    if (before === undefined) {
-      next.set(parameter, gradient);
-    } else {
-      next.set(
-        parameter,
-        scope(() => add(before, gradient)),
-      );
-      discard([before, gradient]);
-    }
-  }
-  return next;
 }

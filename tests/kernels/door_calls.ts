@@ -73,18 +73,24 @@ const turns = fc.record({
   pairs: fc.nat(),
   positions: anyInts,
   frequencies: anyFloats,
+  hasKeys: fc.boolean(),
 });
 
 const rope = fc.tuple(rows, turns).map(([{ N, type, values, hasMore }, turn]) => {
-  const { heads, head_dim } = turn;
+  const { heads, head_dim, hasKeys } = turn;
   const pairs = turn.pairs % (Math.floor(head_dim / 2) + 1);
+  const free = head_dim === 1 ? [1] : [];
+  const one = (heads: number) =>
+    floats([N, heads * head_dim], values, type, { free, ...(!hasKeys && { wrongTypes: NO_FLOATS }) });
   const args = {
-    x: floats([N, heads * head_dim], values, type, { free: head_dim === 1 ? [1] : [], wrongTypes: NO_FLOATS }),
+    'x[0]': one(heads),
+    ...(hasKeys && { 'x[1]': one(1) }),
     position_ids: ints(repeat(turn.positions, N)),
     inv_freq: bits(repeat(turn.frequencies, pairs), { free: [0] }),
   };
-  const settings = { T: { type }, head_dim, interleaved: hasMore, direction: hasMore ? 1 : -1 };
-  return door('RocitRope', 1, args, settings, [{ head_dim: 0 }, { head_dim: -4 }, { direction: 2 }, { direction: 0 }]);
+  const P = hasKeys ? 2 : 1;
+  const settings = { T: { type }, P, head_dim, interleaved: hasMore, direction: hasMore ? 1 : -1 };
+  return door('RocitRope', P, args, settings, [{ head_dim: 0 }, { head_dim: -4 }, { direction: 2 }, { direction: 0 }]);
 });
 
 const swiglu = rows.map(({ N, C, type, values }) => {

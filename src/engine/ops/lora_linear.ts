@@ -5,7 +5,7 @@
 import { needsGradient, record } from '../autograd.ts';
 import * as p from '../primitives.ts';
 import { hasKernel } from '../runtime.ts';
-import { floatBits, none, runMany, scope, type Tensor, tensor } from '../tensor.ts';
+import { constant, floatBits, none, runMany, scope, type Tensor, tensor } from '../tensor.ts';
 import { check, checkFinite, checkFloat, checkShapes } from './check.ts';
 
 /** What RocitLoraLinear takes at once. */
@@ -153,17 +153,21 @@ function adapterInputs(projections: readonly Projection[]): Tensor[] {
   return [...projections.map(({ lora }) => orNone(lora?.A)), ...projections.map(({ lora }) => orNone(lora?.B))];
 }
 
+/** Settings without dropout by their values, which a run has few of. */
+const undropped = new Map<string, { settings: Float32Array; seeds: Int32Array }>();
+
+/** Scaling and dropout [P, 2], seeds [P]. */
 function settings(projections: readonly Projection[]): Tensor[] {
   const P = projections.length;
   const values = projections.flatMap(({ lora }) => [lora?.scaling ?? 0, lora?.dropout ?? 0]);
-  const seeds = projections.map(({ lora }) => lora?.seed ?? 0);
-  return [
-    floatBits(Float32Array.from(values), [P, 2]),
-    tensor(
-      Int32Array.from(seeds, (seed) => seed | 0),
-      [P],
-    ),
-  ];
+  if (projections.some(({ lora }) => lora !== null && lora.dropout > 0)) {
+    const seeds = Int32Array.from(projections, ({ lora }) => (lora?.seed ?? 0) | 0);
+    return [floatBits(Float32Array.from(values), [P, 2]), tensor(seeds, [P])];
+  }
+  const key = values.join();
+  const known = undropped.get(key) ?? { settings: Float32Array.from(values), seeds: new Int32Array(P) };
+  undropped.set(key, known);
+  return [constant(known.settings, [P, 2]), constant(known.seeds)];
 }
 
 /** Of x, then of A and B of every adapter. */

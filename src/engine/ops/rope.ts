@@ -4,12 +4,12 @@
 import { needsGradient, record } from '../autograd.ts';
 import * as p from '../primitives.ts';
 import { hasKernel } from '../runtime.ts';
-import { floatBits, run, scope, type Tensor, tensor } from '../tensor.ts';
+import { constant, runMany, scope, type Tensor, tensor } from '../tensor.ts';
 import { check, checkFloat, checkShapes } from './check.ts';
 
 export interface RopeArguments {
-  /** [N, heads · head_dim]. */
-  x: Tensor;
+  /** [N, heads · head_dim] each: queries and keys. */
+  x: readonly Tensor[];
   head_dim: number;
   /** [N], the angle of pair i is position · inv_freq[i]. */
   position_ids: Int32Array;
@@ -18,36 +18,54 @@ export interface RopeArguments {
   interleaved: boolean;
 }
 
-/** The rotated heads, in the shape of `x`. */
-export function rope(args: RopeArguments): Tensor {
-  const { x, head_dim, position_ids, inv_freq } = args;
-  checkShapes('rope', { x: [x, position_ids.length, 'W'] });
-  checkFloat('rope', { x });
-  check('rope', Number.isInteger(head_dim) && head_dim > 0, () => `expected a head_dim from 1, got ${head_dim}`);
-  const rotaryDim = 2 * inv_freq.length;
-  check(
-    'rope',
-    (x.shape[1] as number) % head_dim === 0 && rotaryDim <= head_dim,
-    () =>
-      `expected head_dim ${head_dim} to divide the width and to hold ${rotaryDim} rotated channels, got width ${x.shape[1]}`,
-  );
+/** What RocitRope takes at once. */
+const MOST_TENSORS = 2;
+
+/** The rotated heads, in the shapes of `x`. */
+export function rope(args: RopeArguments): Tensor[] {
+  const { x } = args;
+  checkArguments(args);
   const y = scope(() => rotate(x, args, 1));
-  if (needsGradient(x))
-    record({ inputs: [x], outputs: [y], saved: [], backward: ([dy]) => [rotate(dy as Tensor, args, -1)] });
+  if (needsGradient(...x)) record({ inputs: x, outputs: y, saved: [], backward: (dy) => rotateArrived(dy, args) });
   return y;
 }
 
-function rotate(x: Tensor, args: RopeArguments, direction: 1 | -1): Tensor {
-  return hasKernel('RocitRope') ? kernel(x, args, direction) : composition(x, args, direction);
+function checkArguments({ x, head_dim, position_ids, inv_freq }: RopeArguments): void {
+  const op = 'rope';
+  check(op, x.length > 0 && x.length <= MOST_TENSORS, () => `expected 1 to ${MOST_TENSORS} tensors, got ${x.length}`);
+  check(op, Number.isInteger(head_dim) && head_dim > 0, () => `expected a head_dim from 1, got ${head_dim}`);
+  const rotaryDim = 2 * inv_freq.length;
+  const named = x.map((t, i): [string, Tensor] => [`x[${i}]`, t]);
+  for (const [name, t] of named) {
+    const { W = 0 } = checkShapes(op, { [name]: [t, position_ids.length, 'W'] });
+    check(
+      op,
+      W % head_dim === 0 && rotaryDim <= head_dim,
+      () =>
+        `expected head_dim ${head_dim} to divide the width and to hold ${rotaryDim} rotated channels, got width ${W}`,
+    );
+  }
+  checkFloat(op, Object.fromEntries(named));
+}
+
+function rotateArrived(dy: readonly (Tensor | null)[], args: RopeArguments): (Tensor | null)[] {
+  const arrived = dy.filter((gradient) => gradient !== null);
+  const turned = rotate(arrived, args, -1).values();
+  return dy.map((gradient) => (gradient === null ? null : (turned.next().value as Tensor)));
+}
+
+function rotate(x: readonly Tensor[], args: RopeArguments, direction: 1 | -1): Tensor[] {
+  return hasKernel('RocitRope') ? kernel(x, args, direction) : x.map((one) => composition(one, args, direction));
 }
 
 function kernel(
-  x: Tensor,
+  x: readonly Tensor[],
   { head_dim, position_ids, inv_freq, interleaved }: RopeArguments,
   direction: 1 | -1,
-): Tensor {
-  const inputs = [x, tensor(position_ids, [position_ids.length]), floatBits(inv_freq, [inv_freq.length])];
-  return run('RocitRope', { T: { type: x.dtype }, head_dim, interleaved, direction }, inputs);
+): Tensor[] {
+  const T = { type: (x[0] as Tensor).dtype };
+  const inputs = [...x, constant(position_ids), constant(inv_freq)];
+  return runMany('RocitRope', { T, P: x.length, head_dim, interleaved, direction }, inputs, x.length);
 }
 
 function composition(

@@ -5,7 +5,7 @@ import { needsGradient, record } from '../autograd.ts';
 import type { Attributes } from '../backend.ts';
 import * as p from '../primitives.ts';
 import { hasKernel } from '../runtime.ts';
-import { runMany, scope, type Tensor, tensor } from '../tensor.ts';
+import { constant, runMany, scope, type Tensor, tensor } from '../tensor.ts';
 import { check, checkFinite, checkFloat, checkShapes } from './check.ts';
 
 export interface TreeAttentionArguments {
@@ -24,6 +24,8 @@ export interface TreeAttentionArguments {
   /** Factor of the scores, 1 / sqrt(D) as a rule. */
   scale: number;
 }
+
+const ZERO = Int32Array.of(0);
 
 /** Rows of keys [begin, end) that see only each other, and the queries among them. */
 interface Segment {
@@ -69,13 +71,13 @@ function isForKernel({ q }: TreeAttentionArguments): boolean {
 function forwardKernel(args: TreeAttentionArguments): Forward {
   const { q, k, v, num_heads, num_key_value_heads, scale } = args;
   const attributes: Attributes = { T: { type: q.dtype }, num_heads, num_key_value_heads, scale: { float: scale } };
-  const subtree_end = tensor(args.subtree_end, [args.subtree_end.length]);
-  const query_start = tensor(Int32Array.of(args.query_start), []);
+  const subtree_end = constant(args.subtree_end);
+  const query_start = args.query_start === 0 ? constant(ZERO, []) : tensor(Int32Array.of(args.query_start), []);
   const inputs = [q, k, v, subtree_end, query_start];
   const [out, lse] = runMany('RocitTreeAttention', attributes, inputs, 2) as [Tensor, Tensor];
   const backward = (dout: Tensor) =>
     runMany('RocitTreeAttentionGrad', attributes, [dout, q, k, v, out, lse, subtree_end, query_start], 3);
-  return { out, saved: [lse, subtree_end, query_start], backward };
+  return { out, saved: [lse], backward };
 }
 
 function forwardComposition(args: TreeAttentionArguments): Forward {

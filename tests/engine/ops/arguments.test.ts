@@ -78,7 +78,7 @@ const step = (changes: object = {}) => ({
   ...changes,
 });
 const rotation = (changes: object = {}) => ({
-  x: zeros([2, 8]),
+  x: [zeros([2, 8])],
   head_dim: 4,
   position_ids: ints(0, 1),
   inv_freq: Float32Array.of(1, 0.1),
@@ -124,8 +124,11 @@ const MISTAKES: Record<string, () => unknown> = {
   'rope: rows': () => rope(rotation({ position_ids: ints(0, 1, 2) })),
   'rope: head_dim': () => rope(rotation({ head_dim: 3 })),
   'rope: rotary channels': () => rope(rotation({ inv_freq: new Float32Array(3) })),
-  'rope: dtype': () => rope(rotation({ x: zeros([2, 8], 'int32') })),
-  'rope: rank': () => rope(rotation({ x: zeros([16]) })),
+  'rope: dtype': () => rope(rotation({ x: [zeros([2, 8], 'int32')] })),
+  'rope: two dtypes': () => rope(rotation({ x: [zeros([2, 8]), zeros([2, 4], 'bfloat16')] })),
+  'rope: rank': () => rope(rotation({ x: [zeros([16])] })),
+  'rope: no tensor': () => rope(rotation({ x: [] })),
+  'rope: three tensors': () => rope(rotation({ x: [1, 2, 3].map(() => zeros([2, 8])) })),
   'rope: head_dim of 0': () => rope(rotation({ head_dim: 0 })),
   'tree_attention: end before its token': () => treeAttention(attention({ subtree_end: ints(3, 1, 3) })),
   'tree_attention: end beyond the keys': () => treeAttention(attention({ subtree_end: ints(4, 3, 3) })),
@@ -195,11 +198,14 @@ describe('mistakes', () => {
         "lora_linear: rank of x → lora_linear: expected x of shape [N, in], got float32[2, 4, 1]",
         "lora_linear: dtype of x → lora_linear: expected float32 or bfloat16 in all of x, weight, got weight float32[3, 4]",
         "lora_linear: scaling → lora_linear: expected a finite scaling, got Infinity",
-        "rope: rows → rope: expected x of shape [3, W], got float32[2, 8]",
+        "rope: rows → rope: expected x[0] of shape [3, W], got float32[2, 8]",
         "rope: head_dim → rope: expected head_dim 3 to divide the width and to hold 4 rotated channels, got width 8",
         "rope: rotary channels → rope: expected head_dim 4 to divide the width and to hold 6 rotated channels, got width 8",
-        "rope: dtype → rope: expected float32 or bfloat16 in all of x, got x int32[2, 8]",
-        "rope: rank → rope: expected x of shape [2, W], got float32[16]",
+        "rope: dtype → rope: expected float32 or bfloat16 in all of x[0], got x[0] int32[2, 8]",
+        "rope: two dtypes → rope: expected float32 or bfloat16 in all of x[0], x[1], got x[1] bfloat16[2, 4]",
+        "rope: rank → rope: expected x[0] of shape [2, W], got float32[16]",
+        "rope: no tensor → rope: expected 1 to 2 tensors, got 0",
+        "rope: three tensors → rope: expected 1 to 2 tensors, got 3",
         "rope: head_dim of 0 → rope: expected a head_dim from 1, got 0",
         "tree_attention: end before its token → tree_attention: expected subtree_end[1] in (1, 3], so that subtrees nest, got 1",
         "tree_attention: end beyond the keys → tree_attention: expected subtree_end[0] in (0, 3], so that subtrees nest, got 4",
@@ -277,7 +283,7 @@ describe('doors of the kernels', () => {
   const good = [0.1, 0.9, 0.999, 1e-8, 0, 1, 1, 0.1, 0.001];
   const four = (t: () => Tensor) => [t(), t(), t(), t()];
   const normed = { T, eps: { float: 1e-5 } };
-  const turned = (direction = 1) => ({ T, head_dim: 4, interleaved: false, direction });
+  const turned = (direction = 1) => ({ T, P: 1, head_dim: 4, interleaved: false, direction });
   const at = (...values: number[]) => tensor(ints(...values), [values.length]);
 
   it.each<[string, string, Attributes, () => Tensor[], number, RegExp]>([
@@ -335,7 +341,22 @@ describe('doors of the kernels', () => {
       /grads\[0\]/,
     ],
     ['x of rank 3', 'RocitRope', turned(), () => [zeros([2, 4, 1]), at(0, 1), frequencies(2)], 1, /rank 2/],
-    ['positions of other rows', 'RocitRope', turned(), () => [zeros([2, 8]), at(0), frequencies(2)], 1, /position_ids/],
+    [
+      'positions of other rows',
+      'RocitRope',
+      turned(),
+      () => [zeros([2, 8]), at(0), frequencies(2)],
+      1,
+      /x\[0\].*\[1,8\]/,
+    ],
+    [
+      'three tensors',
+      'RocitRope',
+      { ...turned(), P: 3 },
+      () => [zeros([2, 8]), zeros([2, 8]), zeros([2, 8]), at(0, 1), frequencies(2)],
+      3,
+      /at most 2 tensors, got 3/,
+    ],
     [
       'heads that do not fit',
       'RocitRope',

@@ -56,29 +56,30 @@ const turns = fc.record({
   pairs: fc.nat(),
   positions: anyInts,
   frequencies: anyFloats,
+  hasKeys: fc.boolean(),
 });
 
 const ropes = fc.tuple(rows, turns).map(([{ N, type, values, hasMore }, turn]): Call => {
-  const { heads, head_dim } = turn;
+  const { heads, head_dim, hasKeys } = turn;
   const pairs = turn.pairs % (Math.floor(head_dim / 2) + 1);
   const free = head_dim === 1 ? [1] : [];
   return {
     args: {
-      x: floats([N, heads * head_dim], values, type, { free, wrongTypes: NO_FLOATS }),
+      q: floats([N, heads * head_dim], values, type, { free, ...(!hasKeys && { wrongTypes: NO_FLOATS }) }),
+      ...(hasKeys && { k: floats([N, head_dim], values, type, { free }) }),
       position_ids: list('int32', repeat(turn.positions, N)),
       inv_freq: list('float32', repeat(turn.frequencies, pairs), { free: [0] }),
     },
     settings: { head_dim },
     wrongSettings: wrongly('head_dim', 0, -4, 0.5, Number.NaN),
-    run: ({ x }, { position_ids, inv_freq }, { head_dim }) => [
+    run: (x, { position_ids, inv_freq }, { head_dim }) =>
       rope({
-        x: x!,
+        x: Object.values(x),
         head_dim: Number(head_dim),
         position_ids: position_ids as Int32Array,
         inv_freq: inv_freq as Float32Array,
         interleaved: hasMore,
       }),
-    ],
   };
 });
 
