@@ -196,7 +196,7 @@ class Step {
     const Buffer dx = wants_dx ? Rows(shape_.In(first)) : nullptr;
     const auto projections = Projections(layer, first, count);
     machine_->LoraLinearGrad({dtype_, tokens_, shape_.In(first), count, projections.data(), x.get(), Floats(z),
-                              pointers.data(), dx.get(), da.data(), db.data()});
+                              pointers.data(), dx.get(), da.data(), db.data(), nullptr, nullptr});
     return dx;
   }
 

@@ -129,22 +129,26 @@ class AdapterGradients {
     const Matrix x = Plain(args.x, args.dtype, in);
     rows_of_a_.resize(total);
     rows_of_b_.resize(total);
+    before_a_.resize(total);
+    before_b_.resize(total);
     for (int64_t p = 0; p < args.num_projections; ++p) {
       const int64_t rank = args.projections[p].rank, out = args.projections[p].out_features, at = adapters.offsets[p];
       for (int64_t r = 0; r < rank; ++r) {
         rows_of_a_[at + r] = args.da[p] + r * in;
         rows_of_b_[at + r] = args.db[p] + r;
+        if (args.da_before != nullptr && args.da_before[p] != nullptr) before_a_[at + r] = args.da_before[p] + r * in;
+        if (args.db_before != nullptr && args.db_before[p] != nullptr) before_b_[at + r] = args.db_before[p] + r;
       }
       if (rank == 0) continue;
       if (adapters.any_dropout) {
-        Add({dz + at, total, rank, x, rows, in, adapters.DropoutOf(p), 1, rows_of_a_.data() + at, 1});
+        Add({dz + at, total, rank, x, rows, in, adapters.DropoutOf(p), 1, rows_of_a_.data() + at, before_a_.data() + at, 1});
       }
       // Without a gradient of y there are no rows to sum over.
       Add({args.z + at, total, rank, Plain(args.dy[p], args.dtype, out), args.dy[p] == nullptr ? 0 : rows, out, nullptr,
-           args.projections[p].scaling, rows_of_b_.data() + at, rank});
+           args.projections[p].scaling, rows_of_b_.data() + at, before_b_.data() + at, rank});
     }
     if (adapters.any_dropout || total == 0) return;
-    Add({dz, total, total, x, rows, in, nullptr, 1, rows_of_a_.data(), 1});
+    Add({dz, total, total, x, rows, in, nullptr, 1, rows_of_a_.data(), before_a_.data(), 1});
   }
 
   void AddPieces(std::vector<Piece>* pieces, std::vector<OuterPiece>* outer) const {
@@ -161,7 +165,7 @@ class AdapterGradients {
           const float* sums = plain_[i].sums.get() + r * of.columns;
           for (int64_t c = 0; c < of.columns; ++c) {
             const float rest = parts == 3 ? sums[size + c] + sums[2 * size + c] : 0;
-            of.out[r][c * of.out_step] = sums[c] + rest;
+            StoreOuter(of, r, c, sums[c] + rest);
           }
         }
       });
@@ -198,6 +202,7 @@ class AdapterGradients {
 
   FloatParts* parts_;
   std::vector<float*> rows_of_a_, rows_of_b_;
+  std::vector<const float*> before_a_, before_b_;
   OuterProduct outer_[2 * kMostProjections];
   PlainProduct plain_[2 * kMostProjections];
   int64_t num_outer_ = 0, num_plain_ = 0;

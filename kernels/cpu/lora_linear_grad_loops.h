@@ -76,8 +76,9 @@ inline void MultiplyOuterPiece(const OuterPiece& piece) {
     }
   }
   for (int64_t r = 0; r < product.count; ++r) {
-    float* out = product.out[r] + piece.column_begin * product.out_step;
-    for (int64_t c = 0; c < columns; ++c) out[c * product.out_step] = sums[r * kOuterColumns + c] * product.scale;
+    for (int64_t c = 0; c < columns; ++c) {
+      StoreOuter(product, r, piece.column_begin + c, sums[r * kOuterColumns + c] * product.scale);
+    }
   }
 }
 

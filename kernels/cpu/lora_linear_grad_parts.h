@@ -9,7 +9,8 @@ namespace rocit {
 constexpr int64_t kOuterColumns = 128;
 constexpr int64_t kOuterRows = 128;  // of y at a time, which stay in the first-level cache
 
-// s^T drop(y), with few columns in s: the gradients of adapters. Element (r, c) goes to out[r][c * out_step], scaled.
+// s^T drop(y), with few columns in s: the gradients of adapters. Element (r, c) goes to out[r][c * out_step], scaled, and
+// is added there to that of before[r] unless that is null.
 struct OuterProduct {
   const float* s;  // [rows, count]
   int64_t s_stride, count;
@@ -18,8 +19,15 @@ struct OuterProduct {
   const Dropout* dropout;  // of y, or null
   float scale;
   float* const* out;
+  const float* const* before;
   int64_t out_step;
 };
+
+inline void StoreOuter(const OuterProduct& product, int64_t r, int64_t c, float value) {
+  const float* before = product.before[r];
+  const int64_t at = c * product.out_step;
+  product.out[r][at] = before == nullptr ? value : before[at] + value;
+}
 
 struct OuterPiece {
   const OuterProduct* product;

@@ -65,7 +65,7 @@ void AddZ(const RocitLoraLinearArgs& args, const Adapters& adapters, ThinProduct
     if (adapters.any_dropout) product = empty;
     product.dropout = adapters.DropoutOf(p);
     float* z = args.z == nullptr ? nullptr : args.z + adapters.offsets[p];
-    AddPart(&product, {adapters.all[p].a, z, adapters.all[p].rank, in, 1, 1.0f});
+    AddPart(&product, {adapters.all[p].a, z, adapters.all[p].rank, in, 1, 1.0f, nullptr});
     if (adapters.any_dropout && adapters.all[p].rank > 0) products->Add(product);
   }
   if (!adapters.any_dropout) products->Add(product);
@@ -78,10 +78,13 @@ void AddDz(const RocitLoraLinearGradArgs& args, const Adapters& adapters, float*
     if (own.rank == 0 || args.dy[p] == nullptr) continue;
     ThinProduct product = {args.dtype, args.dy[p], false, args.num_rows, own.out_features, nullptr, 0, {}, own.rank,
                            adapters.total()};
-    AddPart(&product, {own.b, dz == nullptr ? nullptr : dz + adapters.offsets[p], own.rank, 1, 1, own.scaling});
+    AddPart(&product, {own.b, dz == nullptr ? nullptr : dz + adapters.offsets[p], own.rank, 1, 1, own.scaling,
+                       nullptr});
     products->Add(product);
   }
 }
+
+const float* BeforeOf(const float* const* before, int64_t p) { return before == nullptr ? nullptr : before[p]; }
 
 // dA and dB: thin products of x and dy transposed, summed over the rows.
 void AddAdapterGradients(const RocitLoraLinearGradArgs& args, const Adapters& adapters, const float* dz,
@@ -94,10 +97,12 @@ void AddAdapterGradients(const RocitLoraLinearGradArgs& args, const Adapters& ad
     if (own.rank == 0 || args.dy[p] == nullptr) continue;
     if (adapters.any_dropout) of_a = empty;
     of_a.dropout = adapters.DropoutOf(p);
-    AddPart(&of_a, {dz == nullptr ? nullptr : dz + adapters.offsets[p], args.da[p], own.rank, 1, in, 1.0f});
+    AddPart(&of_a, {dz == nullptr ? nullptr : dz + adapters.offsets[p], args.da[p], own.rank, 1, in, 1.0f,
+                    BeforeOf(args.da_before, p)});
     if (adapters.any_dropout) products->Add(of_a);
     ThinProduct of_b = {args.dtype, args.dy[p], true, own.out_features, args.num_rows, nullptr, 0, {}, total, own.rank};
-    AddPart(&of_b, {args.z == nullptr ? nullptr : args.z + adapters.offsets[p], args.db[p], own.rank, 1, 1, own.scaling});
+    AddPart(&of_b, {args.z == nullptr ? nullptr : args.z + adapters.offsets[p], args.db[p], own.rank, 1, 1, own.scaling,
+                    BeforeOf(args.db_before, p)});
     products->Add(of_b);
   }
   if (!adapters.any_dropout && of_a.num_parts > 0) products->Add(of_a);
@@ -171,6 +176,15 @@ bool AdapterShare(const RocitLoraLinearGradArgs& args, const Adapters& adapters,
   return share->num_terms > 0;
 }
 
+// Gradients without rows: what was there before, or zero.
+RocitCudaStatus CopyOrZero(const float* before, float* to, int64_t count, const RocitCuda& cuda) {
+  const size_t bytes = static_cast<size_t>(count) * sizeof(float);
+  const auto stream = static_cast<cudaStream_t>(cuda.stream);
+  if (bytes == 0) return 0;
+  return static_cast<int>(before == nullptr ? cudaMemsetAsync(to, 0, bytes, stream)
+                                            : cudaMemcpyAsync(to, before, bytes, cudaMemcpyDeviceToDevice, stream));
+}
+
 RocitCudaStatus Zero(void* to, int64_t bytes, const RocitCuda& cuda) {
   if (to == nullptr || bytes == 0) return 0;
   return static_cast<int>(cudaMemsetAsync(to, 0, static_cast<size_t>(bytes), static_cast<cudaStream_t>(cuda.stream)));
@@ -234,8 +248,10 @@ RocitCudaStatus rocit_lora_linear_grad_cuda(const RocitLoraLinearGradArgs* args,
   for (int64_t p = 0; p < adapters.count && status == 0; ++p) {
     const RocitLoraProjection& own = adapters.all[p];
     if (own.rank == 0 || args->dy[p] != nullptr) continue;
-    status = rocit::Zero(args->da[p], own.rank * args->in_features * 4, *cuda);
-    if (status == 0) status = rocit::Zero(args->db[p], own.rank * own.out_features * 4, *cuda);
+    const int64_t in = args->in_features, out = own.out_features;
+    status = rocit::CopyOrZero(rocit::BeforeOf(args->da_before, p), args->da[p], own.rank * in, *cuda);
+    if (status != 0) break;
+    status = rocit::CopyOrZero(rocit::BeforeOf(args->db_before, p), args->db[p], own.rank * out, *cuda);
   }
   if (status != 0 || args->dx == nullptr) return status;
   return rocit::InputGradient(*args, adapters, space, *cuda);

@@ -53,16 +53,25 @@ struct Column {
   const float* w;
   float* out;
   float scale;
+  const float* before;
 };
 
 // Column s of a product, parts one after the other; without memory behind the last.
 __device__ __forceinline__ Column ColumnOf(const ThinProduct& product, int64_t s) {
   for (int p = 0; p < product.num_parts; ++p) {
     const ThinPart& part = product.parts[p];
-    if (s < part.count) return {part.w + s * part.column_stride, part.out + s * part.out_column_stride, part.scale};
+    if (s < part.count) {
+      const float* before = part.before == nullptr ? nullptr : part.before + s * part.out_column_stride;
+      return {part.w + s * part.column_stride, part.out + s * part.out_column_stride, part.scale, before};
+    }
     s -= part.count;
   }
-  return {nullptr, nullptr, 0.0f};
+  return {nullptr, nullptr, 0.0f, nullptr};
+}
+
+__device__ __forceinline__ void StoreScaled(const Column& column, int64_t at, float sum) {
+  const float value = sum * column.scale;
+  column.out[at] = column.before == nullptr ? value : __fadd_rn(column.before[at], value);
 }
 
 // Where element (m, s) of a piece lies: as its result does, so that both are written line by line.
@@ -234,7 +243,7 @@ __device__ __forceinline__ void WriteSums(const ThinArgs& args, const Column* co
 #pragma unroll
     for (int d = 0; d < Own::kDepthWarps; ++d) sum += shared[(d * Own::kRows + row) * Own::kSumStride + column];
     if (args.pieces == nullptr) {
-      columns[column].out[m * product.row_stride] = sum * columns[column].scale;
+      StoreScaled(columns[column], m * product.row_stride, sum);
     } else {
       float* piece = args.pieces + static_cast<int64_t>(blockIdx.y) * product.rows * args.num_columns;
       piece[PieceIndex(product, args.num_columns, m, args.column_begin + column)] = sum;
@@ -304,8 +313,7 @@ __global__ void __launch_bounds__(kThreads) JoinPieces(ThinArgs args, int64_t nu
   const int64_t s = is_row_first ? i / product.rows : i % args.num_columns;
   float sum = 0;
   for (int64_t p = 0; p < num_pieces; ++p) sum += args.pieces[p * size + i];
-  const Column column = ColumnOf(product, s);
-  column.out[m * product.row_stride] = sum * column.scale;
+  StoreScaled(ColumnOf(product, s), m * product.row_stride, sum);
 }
 
 int64_t NumColumns(const ThinProduct& product) {

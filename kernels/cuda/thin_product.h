@@ -15,7 +15,8 @@ struct ThinPart {
   const float* w;   // element (column s, depth k) at w[s * column_stride + k * depth_stride]
   float* out;       // element (row m, column s) at out[m * row_stride + s * out_column_stride]
   int64_t count, column_stride, out_column_stride;
-  float scale;  // of the result
+  float scale;          // of the result
+  const float* before;  // as out, what the result is added to, or null
 };
 
 // out(m, s) = scale sum over k of drop(x(m, k)) w(s, k)

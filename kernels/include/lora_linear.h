@@ -48,6 +48,9 @@ typedef struct {
   void* dx;               // [N, in], or null: not wanted
   float* const* da;       // [R, in] of each projection; null where there is no adapter
   float* const* db;       // [out, R]
+  // What da and db are added to, as they are: the sums of earlier batches. Null, or null in it: zero.
+  const float* const* da_before;
+  const float* const* db_before;
 } RocitLoraLinearGradArgs;
 
 void rocit_lora_linear(const RocitLoraLinearArgs* args, const RocitParallel* parallel);

@@ -54,6 +54,8 @@ REGISTER_OP("RocitLoraLinearGrad")
     .Input("dy: P * T")  // [N, out], or [0]: zero
     .Input("settings: int32")
     .Input("seeds: int32")
+    .Input("da_before: P * float")  // as a, what da is added to; or [0]: zero
+    .Input("db_before: P * float")  // as b
     .Output("dx: T")          // [N, in], or [0] when not wanted
     .Output("da: P * float")  // as a
     .Output("db: P * float")  // as b
@@ -186,12 +188,16 @@ class LoraLinearGradOp : public OpKernel {
     }
     Tensor* dx = nullptr;
     OP_REQUIRES_OK(ctx, ctx->allocate_output("dx", wants_dx_ ? x.shape() : TensorShape({0}), &dx));
+    std::vector<const float*> da_before, db_before;
+    OP_REQUIRES_OK(ctx, ReadBefore(ctx, "a", "da_before", &da_before));
+    OP_REQUIRES_OK(ctx, ReadBefore(ctx, "b", "db_before", &db_before));
     std::vector<float*> da, db;
     OP_REQUIRES_OK(ctx, AllocateLike(ctx, "a", "da", &da));
     OP_REQUIRES_OK(ctx, AllocateLike(ctx, "b", "db", &db));
     const RocitLoraLinearGradArgs args = {DtypeOf<T>(), rows, x.dim_size(1), projections.size(), projections.data(),
                                           x.data(), z->flat<float>().data(), dy.data(),
-                                          wants_dx_ ? dx->data() : nullptr, da.data(), db.data()};
+                                          wants_dx_ ? dx->data() : nullptr, da.data(), db.data(),
+                                          da_before.data(), db_before.data()};
     if constexpr (kIsCuda<Device>) {
       CudaCall call(ctx, op);
       const int64_t bytes = rocit_lora_linear_grad_cuda_workspace(&args);
@@ -203,6 +209,22 @@ class LoraLinearGradOp : public OpKernel {
   }
 
  private:
+  // Sums in the shapes of the adapters, null where there is none.
+  static absl::Status ReadBefore(OpKernelContext* ctx, const char* adapters, const char* list,
+                                 std::vector<const float*>* pointers) {
+    OpInputList shapes, before;
+    TF_RETURN_IF_ERROR(ctx->input_list(adapters, &shapes));
+    TF_RETURN_IF_ERROR(ctx->input_list(list, &before));
+    for (int p = 0; p < before.size(); ++p) {
+      const bool is_none = IsNone(before[p]);
+      if (!is_none) {
+        TF_RETURN_IF_ERROR(CheckShape("RocitLoraLinearGrad", Name(list, p).c_str(), before[p], shapes[p].shape()));
+      }
+      pointers->push_back(is_none ? nullptr : before[p].flat<float>().data());
+    }
+    return absl::OkStatus();
+  }
+
   static absl::Status AllocateLike(OpKernelContext* ctx, const char* inputs, const char* outputs,
                                    std::vector<float*>* pointers) {
     OpInputList from;

@@ -15,13 +15,13 @@ std::vector<Case> CudaCases() {
   return cases;
 }
 
-Results Run(const Case& c, const Inputs& in, int64_t shift, const std::string& name) {
+Results Run(const Case& c, const Inputs& in, int64_t shift, const std::string& name, bool adds = false) {
   Tensors<device::OnDevice> t(c, in, shift);
   const RocitLoraLinearArgs forward = t.Forward();
   device::Memory forward_space(static_cast<size_t>(rocit_lora_linear_cuda_workspace(&forward)));
   const RocitCuda forward_cuda = device::Cuda(forward_space.data());
   device::IsDone(rocit_lora_linear_cuda(&forward, &forward_cuda), name + " forward");
-  const RocitLoraLinearGradArgs backward = t.Backward();
+  const RocitLoraLinearGradArgs backward = t.Backward(adds);
   device::Memory backward_space(static_cast<size_t>(rocit_lora_linear_grad_cuda_workspace(&backward)));
   const RocitCuda backward_cuda = device::Cuda(backward_space.data());
   device::IsDone(rocit_lora_linear_grad_cuda(&backward, &backward_cuda), name + " backward");
@@ -80,6 +80,7 @@ void TestCase(const Case& c, RocitDtype dtype) {
                              (shift > 0 ? " not aligned" : "");
     const Results first = Run(c, in, shift, name);
     CompareWithComposed(c, in, first, name);
+    CheckAdded(in, first, Run(c, in, shift, name, true), name);
     if (c.rows * c.in > 20000 && (shift > 0 || dtype == ROCIT_FLOAT32)) continue;
     device::InEachOrder([&](const std::string& order) {
       check::That(Run(c, in, shift, name) == first, name + " has the same bits with " + order);

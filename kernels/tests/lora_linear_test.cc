@@ -6,13 +6,13 @@ namespace {
 
 using namespace lora_linear;
 
-Results Run(const Case& c, const Inputs& in, int threads) {
+Results Run(const Case& c, const Inputs& in, int threads, bool adds = false) {
   Tensors<cases::OnHost> t(c, in);
   check::Threads pool(threads);
   const RocitParallel parallel = pool.contract();
   const RocitLoraLinearArgs forward = t.Forward();
   rocit_lora_linear(&forward, &parallel);
-  const RocitLoraLinearGradArgs backward = t.Backward();
+  const RocitLoraLinearGradArgs backward = t.Backward(adds);
   rocit_lora_linear_grad(&backward, &parallel);
   return t.Read();
 }
@@ -26,6 +26,7 @@ void TestCase(const Case& c, RocitDtype dtype) {
     CompareWithTwin(c, twin, one, name);
     bool is_same = true;
     for (int threads = 2; threads <= 4; ++threads) is_same = is_same && Run(c, in, threads) == one;
+    CheckAdded(in, one, Run(c, in, 1, true), name);
     check::That(is_same, name + " does not depend on the number of threads");
   });
 }

@@ -4,12 +4,14 @@ import * as p from './primitives.ts';
 import { adopt, discard, release, retain, scope, scopeAsync, type Tensor } from './tensor.ts';
 
 /** Gradients of the outputs (null where none arrived) → gradients of the inputs (null where none is needed). */
-export type Backward = (gradients: (Tensor | null)[]) => (Tensor | null)[];
+export type Backward = (gradients: (Tensor | null)[], before: (t: Tensor) => Tensor | null) => (Tensor | null)[];
 
 interface Node {
   inputs: readonly (Tensor | null)[];
   outputs: readonly Tensor[];
   saved: readonly Tensor[];
+  /** Inputs whose gradient so far `backward` asks `before` for and adds to: it returns the new sums. */
+  addsTo?: readonly Tensor[];
   backward: Backward;
 }
 
@@ -99,10 +101,12 @@ function stepBack(node: Node, gradients: Gradients): void {
   try {
     scope(() => {
       if (incoming.every((g) => g === null)) return;
-      const outgoing = node.backward(incoming);
+      const outgoing = node.backward(incoming, (t) => gradients.get(t) ?? null);
       node.inputs.forEach((input, i) => {
         const gradient = outgoing[i];
-        if (input?.requiresGrad && gradient) accumulate(gradients, input, gradient);
+        if (!input?.requiresGrad || !gradient) return;
+        if (node.addsTo?.includes(input)) replace(gradients, input, gradient);
+        else accumulate(gradients, input, gradient);
       });
     });
   } finally {
@@ -113,7 +117,13 @@ function stepBack(node: Node, gradients: Gradients): void {
 
 function accumulate(gradients: Gradients, t: Tensor, gradient: Tensor): void {
   const before = gradients.get(t);
-  gradients.set(t, retain(before === undefined ? gradient : scope(() => p.add(before, gradient))));
+  if (before === undefined) replace(gradients, t, gradient);
+  else scope(() => replace(gradients, t, p.add(before, gradient)));
+}
+
+function replace(gradients: Gradients, t: Tensor, sum: Tensor): void {
+  const before = gradients.get(t);
+  gradients.set(t, retain(sum));
   if (before !== undefined) release(before);
 }
 
@@ -150,28 +160,35 @@ export function recompute(fn: (inputs: Tensor[]) => Tensor[], inputs: readonly T
   const parameters = [...new Set(probe.flatMap((node) => node.inputs))].filter(
     (t): t is Tensor => t?.requiresGrad === true && !produced.has(t) && !inputs.includes(t),
   );
-  const all = [...inputs, ...parameters];
-  record({ inputs: all, outputs, saved: inputs, backward: (incoming) => rerun(fn, inputs, all, incoming) });
+  record({
+    inputs: [...inputs, ...parameters],
+    outputs,
+    saved: inputs,
+    addsTo: parameters,
+    backward(incoming, before) {
+      const gradients: Gradients = new Map();
+      for (const t of parameters) {
+        const sum = before(t);
+        if (sum !== null) replace(gradients, t, sum);
+      }
+      const sums = rerun(() => fn([...inputs]), incoming, gradients);
+      return [...inputs, ...parameters].map((t) => sums.get(t) ?? null);
+    },
+  });
   return outputs;
 }
 
-function rerun(
-  fn: (inputs: Tensor[]) => Tensor[],
-  inputs: readonly Tensor[],
-  wanted: readonly Tensor[],
-  incoming: (Tensor | null)[],
-): (Tensor | null)[] {
+/** Adds to the gradients, which are used up. */
+function rerun(fn: () => Tensor[], incoming: (Tensor | null)[], gradients: Gradients): Gradients {
   const nodes: Node[] = [];
-  const gradients: Gradients = new Map();
   try {
-    const outputs = withTape(nodes, () => fn([...inputs]));
+    const outputs = withTape(nodes, fn);
     outputs.forEach((t, i) => {
       const gradient = incoming[i];
       if (gradient) accumulate(gradients, t, gradient);
     });
     for (let node = nodes.pop(); node !== undefined; node = nodes.pop()) stepBack(node, gradients);
-    const kept = handOver(gradients);
-    return wanted.map((t) => kept.get(t) ?? null);
+    return handOver(gradients);
   } finally {
     abandon(nodes, gradients);
   }

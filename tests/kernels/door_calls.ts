@@ -172,6 +172,14 @@ const loraLinear = (isGrad: boolean) =>
       }),
       settings: bits(numbers, { wrong: wrongSettings(P) }, [P, 2]),
       seeds: ints(repeat(seeds, P)),
+      ...(isGrad && {
+        ...each('da_before', ({ R, hasAdapter }) =>
+          hasAdapter && hasMore ? floats([R, C], values, 'float32', { isOptional: true }) : absent('float32'),
+        ),
+        ...each('db_before', ({ out, R, hasAdapter }) =>
+          hasAdapter && hasMore ? floats([out, R], values, 'float32', { isOptional: true }) : absent('float32'),
+        ),
+      }),
     };
     const attributes = { T: { type }, P, ...(isGrad && { wants_dx: hasMore }) };
     return door(isGrad ? 'RocitLoraLinearGrad' : 'RocitLoraLinear', isGrad ? 2 * P + 1 : P + 1, args, attributes);

@@ -111,7 +111,7 @@ inline std::vector<double> Mask(int64_t rows, int64_t in, const Part& part, size
 }
 
 struct Inputs {
-  std::vector<Values> weight, bias, a, b, dy;
+  std::vector<Values> weight, bias, a, b, dy, da_before, db_before;
   Values x;
 
   Inputs(const Case& c, RocitDtype dtype) : x(dtype, 0) {
@@ -123,6 +123,10 @@ struct Inputs {
       a.push_back(check::RandomValues(ROCIT_FLOAT32, part.rank * c.in, &random, c.adapter_scale));
       b.push_back(check::RandomValues(ROCIT_FLOAT32, part.out * part.rank, &random, c.adapter_scale));
       dy.push_back(check::RandomValues(dtype, c.rows * part.out, &random));
+    }
+    for (const Part& part : c.parts) {
+      da_before.push_back(check::RandomValues(ROCIT_FLOAT32, part.rank * c.in, &random));
+      db_before.push_back(check::RandomValues(ROCIT_FLOAT32, part.out * part.rank, &random));
     }
   }
 };
@@ -147,12 +151,13 @@ struct Tensors {
 
   Case c;
   RocitDtype dtype;
-  std::vector<Tensor> weight, bias, a, b, dy, y, da, db;
+  std::vector<Tensor> weight, bias, a, b, dy, y, da, db, da_before, db_before;
   Tensor x, z, dx;
   std::vector<RocitLoraProjection> projections;
   std::vector<void*> y_data;
   std::vector<const void*> dy_data;
   std::vector<float*> da_data, db_data;
+  std::vector<const float*> da_before_data, db_before_data;
 
   // `shift`: as device::Tensor takes it.
   template <class... Shift>
@@ -175,6 +180,10 @@ struct Tensors {
       dy_data.push_back(part.has_dy ? dy[p].data() : nullptr);
       da_data.push_back(cases::Floats(da[p]));
       db_data.push_back(cases::Floats(db[p]));
+      da_before.emplace_back(in.da_before[p], shift...);
+      db_before.emplace_back(in.db_before[p], shift...);
+      da_before_data.push_back(cases::Floats(da_before[p]));
+      db_before_data.push_back(cases::Floats(db_before[p]));
     }
   }
   Tensors(const Tensors&) = delete;
@@ -182,9 +191,21 @@ struct Tensors {
   RocitLoraLinearArgs Forward() {
     return {dtype, c.rows, c.in, c.count(), projections.data(), x.data(), y_data.data(), cases::Floats(z)};
   }
-  RocitLoraLinearGradArgs Backward() {
-    return {dtype,          c.rows,         c.in, c.count(), projections.data(), x.data(), cases::Floats(z),
-            dy_data.data(), c.wants_dx ? dx.data() : nullptr, da_data.data(), db_data.data()};
+  // `adds`: to da_before and db_before.
+  RocitLoraLinearGradArgs Backward(bool adds = false) {
+    return {dtype,
+            c.rows,
+            c.in,
+            c.count(),
+            projections.data(),
+            x.data(),
+            cases::Floats(z),
+            dy_data.data(),
+            c.wants_dx ? dx.data() : nullptr,
+            da_data.data(),
+            db_data.data(),
+            adds ? da_before_data.data() : nullptr,
+            adds ? db_before_data.data() : nullptr};
   }
   Results Read() {
     Results got = {{}, {}, {}, Memory::Read(z), Memory::Read(dx)};
@@ -196,6 +217,24 @@ struct Tensors {
     return got;
   }
 };
+
+// Bit for bit what came without `adds` and was added up afterwards.
+inline void CheckAdded(const Inputs& in, const Results& plain, const Results& added, const std::string& name) {
+  const auto is_sum = [](const Values& before, const Values& own, const Values& sum) {
+    bool is_same = true;
+    for (int64_t i = 0; i < sum.size(); ++i) {
+      const float expected = static_cast<float>(before.Get(i)) + static_cast<float>(own.Get(i));
+      is_same = is_same && static_cast<float>(sum.Get(i)) == expected;
+    }
+    return is_same;
+  };
+  for (size_t p = 0; p < in.a.size(); ++p) {
+    const std::string at = name + " " + std::to_string(p);
+    check::That(is_sum(in.da_before[p], plain.da[p], added.da[p]), at + " adds da to the sums before");
+    check::That(is_sum(in.db_before[p], plain.db[p], added.db[p]), at + " adds db to the sums before");
+  }
+  check::That(added.dx.bytes == plain.dx.bytes, name + " has the same dx when it adds");
+}
 
 inline reference::LoraProjection Projection(const Case& c, const Inputs& in, size_t p, const RocitParallel* parallel) {
   const Part& part = c.parts[p];

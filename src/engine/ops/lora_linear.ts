@@ -125,14 +125,18 @@ function projectTogether(x: Tensor, projections: readonly Projection[]): Tensor[
   });
   const isTaped = projections.map(({ lora }) => needsGradient(x, lora?.A ?? null, lora?.B ?? null));
   const adapters = projections.flatMap(({ lora }) => (lora === null ? [] : [lora.A, lora.B]));
+  // One tensor in two places has one sum, which only the tape can add to twice.
+  const addsTo = new Set(adapters).size === adapters.length ? adapters : [];
   record({
     inputs: [x, ...adapters],
     outputs: y.filter((_, p) => isTaped[p]),
     saved: [x, z, ...projections.map(({ weight }) => weight), ...adapters],
-    backward: (incoming) => {
+    addsTo,
+    backward: (incoming, before) => {
       const arrived = incoming.values();
       const dy = isTaped.map((taped) => (taped ? (arrived.next().value ?? null) : null));
-      return kernelGradients(x, z, projections, dy);
+      const sums = adapterInputs(projections, (t) => (addsTo.includes(t) ? before(t) : null));
+      return kernelGradients({ x, z, projections, dy, sums });
     },
   });
   return y;
@@ -148,8 +152,9 @@ function forwardInputs(x: Tensor, projections: readonly Projection[]): Tensor[] 
   ];
 }
 
-function adapterInputs(projections: readonly Projection[]): Tensor[] {
-  const orNone = (t: Tensor | undefined) => t ?? none('float32');
+/** Every A, then every B, or what stands for it. */
+function adapterInputs(projections: readonly Projection[], of: (t: Tensor) => Tensor | null = (t) => t): Tensor[] {
+  const orNone = (t: Tensor | undefined) => (t === undefined ? null : of(t)) ?? none('float32');
   return [...projections.map(({ lora }) => orNone(lora?.A)), ...projections.map(({ lora }) => orNone(lora?.B))];
 }
 
@@ -170,13 +175,17 @@ function settings(projections: readonly Projection[]): Tensor[] {
   return [constant(known.settings, [P, 2]), constant(known.seeds)];
 }
 
+interface GradientArguments {
+  x: Tensor;
+  z: Tensor;
+  projections: readonly Projection[];
+  dy: readonly (Tensor | null)[];
+  /** What the gradients of every A, then of every B are added to. */
+  sums: readonly Tensor[];
+}
+
 /** Of x, then of A and B of every adapter. */
-function kernelGradients(
-  x: Tensor,
-  z: Tensor,
-  projections: readonly Projection[],
-  dy: readonly (Tensor | null)[],
-): (Tensor | null)[] {
+function kernelGradients({ x, z, projections, dy, sums }: GradientArguments): (Tensor | null)[] {
   const P = projections.length;
   const inputs = [
     x,
@@ -185,6 +194,7 @@ function kernelGradients(
     z,
     ...dy.map((gradient) => gradient ?? none(x.dtype)),
     ...settings(projections),
+    ...sums,
   ];
   const attributes = { T: { type: x.dtype }, P, wants_dx: x.requiresGrad };
   const [dx, ...rest] = runMany('RocitLoraLinearGrad', attributes, inputs, 2 * P + 1);

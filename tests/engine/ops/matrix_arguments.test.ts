@@ -29,6 +29,8 @@ describe('doors of the kernels with matrix products', () => {
     dy: zeros([2, 3]),
     settings: settings(1, 0),
     seeds: tensor(ints(1), [1]),
+    da_before: zeros([0]),
+    db_before: zeros([3, 2]),
   });
   const head = { T, wants_dx: true };
   const edged = (changes: Partial<Record<'weight' | 'rows' | 'targets' | 'weights', Tensor>>) => {
@@ -42,8 +44,8 @@ describe('doors of the kernels with matrix products', () => {
     return [x, weight, bias, a, b, settings, seeds];
   };
   const adaptedBack = (changes: Parts) => {
-    const { x, weight, a, b, z, dy, settings, seeds } = { ...parts(), ...changes };
-    return [x, weight, a, b, z, dy, settings, seeds];
+    const { x, weight, a, b, z, dy, settings, seeds, da_before, db_before } = { ...parts(), ...changes };
+    return [x, weight, a, b, z, dy, settings, seeds, da_before, db_before];
   };
 
   it.each<[string, string, Attributes, () => Tensor[], number, RegExp]>([
@@ -81,6 +83,14 @@ describe('doors of the kernels with matrix products', () => {
     ],
     ['two seeds', 'RocitLoraLinear', one, () => adapted({ seeds: tensor(ints(1, 2), [2]) }), 2, /seeds/],
     ['z of other rows', 'RocitLoraLinearGrad', oneBack, () => adaptedBack({ z: zeros([1, 2]) }), 3, /z of shape/],
+    [
+      'sums of another shape',
+      'RocitLoraLinearGrad',
+      oneBack,
+      () => adaptedBack({ db_before: zeros([2, 3]) }),
+      3,
+      /db_before\[0\] of shape \[3,2\], got \[2,3\]/,
+    ],
     ['dy of another width', 'RocitLoraLinearGrad', oneBack, () => adaptedBack({ dy: zeros([2, 4]) }), 3, /dy\[0\]/],
     ['a head of another width', 'RocitLinearCrossEntropy', head, () => edged({ weight: zeros([5, 4]) }), 3, /weight/],
     ['rows of rank 2', 'RocitLinearCrossEntropy', head, () => edged({ rows: tensor(ints(0), [1, 1]) }), 3, /rank 1/],
