@@ -147,19 +147,29 @@ let observer: ((operation: RunOperation) => void) | null = null;
 /** Hands every operation to `next` once it has run; null ends that. */
 export function observeOperations(next: typeof observer): void {
   observer = next;
+  computedBefore = null;
 }
 
 /** Runs one operation of the backend. Its error comes back with the operation's name and the shapes. */
 export function runMany(name: string, attributes: Attributes, inputs: readonly Tensor[], numOutputs: number): Tensor[] {
   const handles = inputs.map((t) => t.handle);
   if (observer === null) return execute(name, attributes, inputs, handles, numOutputs);
-  const before = backend().computeSeconds();
+  computedBefore ??= backend().computeSeconds();
   const start = seconds();
   const outputs = execute(name, attributes, inputs, handles, numOutputs);
   const end = seconds();
-  const after = backend().computeSeconds();
-  observer({ name, inputs, outputs, start, end, compute: before === null || after === null ? null : after - before });
+  observer({ name, inputs, outputs, start, end, compute: computeSince() });
   return outputs;
+}
+
+/** What `computeSeconds` said last; only operations let it grow. */
+let computedBefore: number | null = null;
+
+function computeSince(): number | null {
+  const now = backend().computeSeconds();
+  const compute = now === null || computedBefore === null ? null : now - computedBefore;
+  computedBefore = now;
+  return compute;
 }
 
 function execute(
@@ -223,19 +233,20 @@ function open(): Set<Tensor> {
 function close(made: Set<Tensor>, result: unknown): void {
   if (scopes.pop() !== made) throw new Error('scopes were closed out of order: two flows use the engine at once');
   const outer = scopes.at(-1);
-  const kept = new Set(tensorsIn(result));
+  const kept = new Set<Tensor>();
+  collectTensors(result, kept);
   for (const t of made) {
     if (!kept.has(t)) t.count(-1);
     else outer?.add(t);
   }
 }
 
-function* tensorsIn(value: unknown): Generator<Tensor> {
-  if (value instanceof Tensor) yield value;
-  else if (Array.isArray(value)) for (const item of value) yield* tensorsIn(item);
-  else if (value instanceof Map) for (const [key, item] of value) yield* tensorsIn([key, item]);
+function collectTensors(value: unknown, to: Set<Tensor>): void {
+  if (value instanceof Tensor) to.add(value);
+  else if (Array.isArray(value)) for (const item of value) collectTensors(item, to);
+  else if (value instanceof Map) for (const [key, item] of value) collectTensors([key, item], to);
   else if (value !== null && typeof value === 'object' && Object.getPrototypeOf(value) === Object.prototype) {
-    for (const item of Object.values(value)) yield* tensorsIn(item);
+    for (const item of Object.values(value)) collectTensors(item, to);
   }
 }
 

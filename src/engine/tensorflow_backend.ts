@@ -116,14 +116,16 @@ function toOutput({ id, shape, dtype }: { id: number; shape: number[]; dtype: nu
 }
 
 function nativeAttributes(binding: Binding, attributes: Attributes): NativeAttribute[] {
-  return Object.entries(attributes).map(([name, attribute]) => ({ name, ...nativeValue(binding, attribute) }));
+  const native: NativeAttribute[] = [];
+  for (const name in attributes) native.push(nativeAttribute(binding, name, attributes[name] as Attribute));
+  return native;
 }
 
-function nativeValue(binding: Binding, attribute: Attribute): { type: number; value: unknown } {
-  if (typeof attribute === 'number') return { type: binding.TF_ATTR_INT, value: attribute };
-  if (typeof attribute === 'boolean') return { type: binding.TF_ATTR_BOOL, value: attribute };
-  if (typeof attribute === 'string') return { type: binding.TF_ATTR_STRING, value: attribute };
-  if ('float' in attribute) return { type: binding.TF_ATTR_FLOAT, value: attribute.float };
-  if ('type' in attribute) return { type: binding.TF_ATTR_TYPE, value: TF_DTYPE[attribute.type] };
-  return { type: binding.TF_ATTR_SHAPE, value: attribute.shape };
+function nativeAttribute(binding: Binding, name: string, attribute: Attribute): NativeAttribute {
+  if (typeof attribute === 'number') return { name, type: binding.TF_ATTR_INT, value: attribute };
+  if (typeof attribute === 'boolean') return { name, type: binding.TF_ATTR_BOOL, value: attribute };
+  if (typeof attribute === 'string') return { name, type: binding.TF_ATTR_STRING, value: attribute };
+  if ('float' in attribute) return { name, type: binding.TF_ATTR_FLOAT, value: attribute.float };
+  if ('type' in attribute) return { name, type: binding.TF_ATTR_TYPE, value: TF_DTYPE[attribute.type] };
+  return { name, type: binding.TF_ATTR_SHAPE, value: attribute.shape };
 }

@@ -7,15 +7,9 @@ type Dimension = number | string;
 /** Checks arguments against shapes such as `{ x: [x, 'N', 'C'] }` and returns what the letters stand for. */
 export function checkShapes(op: string, spec: Record<string, [Tensor, ...Dimension[]]>): Record<string, number> {
   const letters: Record<string, number> = {};
-  for (const [name, [t, ...dimensions]] of Object.entries(spec)) {
-    const matches =
-      t.shape.length === dimensions.length &&
-      dimensions.every((dimension, i) => {
-        if (typeof dimension === 'number') return t.shape[i] === dimension;
-        letters[dimension] ??= t.shape[i] as number;
-        return letters[dimension] === t.shape[i];
-      });
-    if (!matches) {
+  for (const name in spec) {
+    const [t, ...dimensions] = spec[name] as [Tensor, ...Dimension[]];
+    if (!matches(t.shape, dimensions, letters)) {
       const expected = dimensions.map((d) =>
         typeof d === 'number' ? d : `${d}${letters[d] === undefined ? '' : `=${letters[d]}`}`,
       );
@@ -25,18 +19,28 @@ export function checkShapes(op: string, spec: Record<string, [Tensor, ...Dimensi
   return letters;
 }
 
+function matches(shape: readonly number[], dimensions: readonly Dimension[], letters: Record<string, number>): boolean {
+  if (shape.length !== dimensions.length) return false;
+  return dimensions.every((dimension, i) => {
+    const size = shape[i] as number;
+    if (typeof dimension === 'number') return size === dimension;
+    letters[dimension] ??= size;
+    return letters[dimension] === size;
+  });
+}
+
 /** Checks that all arguments have the same dtype, one of float32 and bfloat16. */
 export function checkFloat(op: string, tensors: Record<string, Tensor | null>): DType {
-  const given = Object.entries(tensors).filter((entry): entry is [string, Tensor] => entry[1] !== null);
-  const dtype = given[0]?.[1].dtype as DType;
-  for (const [name, t] of given) {
-    if (t.dtype !== dtype || (dtype !== 'float32' && dtype !== 'bfloat16')) {
-      throw new Error(
-        `${op}: expected float32 or bfloat16 in all of ${given.map(([n]) => n).join(', ')}, got ${name} ${describe(t)}`,
-      );
-    }
+  let dtype: DType | null = null;
+  for (const name in tensors) {
+    const t = tensors[name];
+    if (!t) continue;
+    dtype ??= t.dtype;
+    if (t.dtype === dtype && (dtype === 'float32' || dtype === 'bfloat16')) continue;
+    const given = Object.keys(tensors).filter((other) => tensors[other]);
+    throw new Error(`${op}: expected float32 or bfloat16 in all of ${given.join(', ')}, got ${name} ${describe(t)}`);
   }
-  return dtype;
+  return dtype as DType;
 }
 
 /** Checks numbers that a kernel takes as float32. */

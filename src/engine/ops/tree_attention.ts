@@ -116,12 +116,21 @@ function checkArguments({
     query_start >= 0 && query_start + N === S,
     () => `expected the queries to end with the ${S} keys, got ${query_start} + ${N}`,
   );
+  if (nested.has(subtree_end)) return;
+  checkNesting(subtree_end);
+  nested.add(subtree_end);
+}
+
+/** Bounds that were checked; all layers share them. */
+const nested = new WeakSet<Int32Array>();
+
+function checkNesting(subtree_end: Int32Array): void {
   const open: number[] = [];
   subtree_end.forEach((end, i) => {
     while (open.length > 0 && (open.at(-1) as number) <= i) open.pop();
-    const limit = open.at(-1) ?? S;
+    const limit = open.at(-1) ?? subtree_end.length;
     check(
-      op,
+      'tree_attention',
       end > i && end <= limit,
       () => `expected subtree_end[${i}] in (${i}, ${limit}], so that subtrees nest, got ${end}`,
     );
