@@ -102,7 +102,7 @@ const packing = z.strictObject({
     .describe(
       'The same loss and gradients, faster or slower; tree: tokens that samples begin with alike are computed once a micro-batch; sequence: samples laid end to end, none sees another; none: one sample a micro-batch',
     ),
-  max_tokens_per_pack: positiveInt.default(2048).describe('Most tokens of a micro-batch; bounds memory'),
+  max_tokens_per_pack: positiveInt.default(4096).describe('Most tokens of a micro-batch; bounds memory'),
 });
 
 const batching = z.strictObject({

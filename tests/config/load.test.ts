@@ -63,7 +63,7 @@ describe('loadConfig: values', () => {
         use_rslora: false
       packing:
         strategy: tree
-        max_tokens_per_pack: 2048
+        max_tokens_per_pack: 4096
       batching:
         samples_per_step: 64
         roles_per_step: 8

@@ -1,6 +1,7 @@
 // Calls of operations as data: what each argument is and which values of it are wrong; making and running them.
 import type { Attributes } from '../../src/engine/backend.ts';
-import { type DType, floatBits, readFloats, scope, sizeOf, Tensor, tensor } from '../../src/engine/tensor.ts';
+import { floatBits } from '../../src/engine/host_inputs.ts';
+import { type DType, readFloats, scope, sizeOf, Tensor, tensor } from '../../src/engine/tensor.ts';
 
 export type List = Int32Array | Float32Array;
 

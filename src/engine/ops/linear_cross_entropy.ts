@@ -3,9 +3,10 @@
 // forward makes the input gradient at once. Softmax is float32.
 import { needsGradient, record } from '../autograd.ts';
 import { BYTES } from '../backend.ts';
+import { floatBits } from '../host_inputs.ts';
 import * as p from '../primitives.ts';
 import { hasKernel } from '../runtime.ts';
-import { floatBits, runMany, scope, type Tensor, tensor } from '../tensor.ts';
+import { runMany, scope, type Tensor, tensor } from '../tensor.ts';
 import { check, checkFloat, checkShapes } from './check.ts';
 
 /** Float32 logits of one chunk, in elements: 64 MB. */

@@ -3,9 +3,10 @@
 // As PEFT does, the adapter computes in float32 over a bfloat16 base. BA and dW are never formed. Kernel and composition
 // draw their dropout masks from different generators; each is a pure function of the seed.
 import { needsGradient, record } from '../autograd.ts';
+import { constant, floatBits, none } from '../host_inputs.ts';
 import * as p from '../primitives.ts';
 import { hasKernel } from '../runtime.ts';
-import { constant, floatBits, none, runMany, scope, type Tensor, tensor } from '../tensor.ts';
+import { runMany, scope, type Tensor, tensor } from '../tensor.ts';
 import { check, checkFinite, checkFloat, checkShapes } from './check.ts';
 
 /** What RocitLoraLinear takes at once. */

@@ -2,9 +2,10 @@
 //   sum = x + residual;  rstd = 1 / sqrt(mean(sum²) + eps);  y = sum · rstd · weight
 // The weight is frozen. Statistics are float32; for bfloat16 the normalised value is rounded before the weight.
 import { needsGradient, record } from '../autograd.ts';
+import { none } from '../host_inputs.ts';
 import * as p from '../primitives.ts';
 import { hasKernel } from '../runtime.ts';
-import { none, run, runMany, scope, type Tensor } from '../tensor.ts';
+import { run, runMany, scope, type Tensor } from '../tensor.ts';
 import { check, checkFinite, checkFloat, checkShapes } from './check.ts';
 
 export interface RmsNormArguments {

@@ -2,9 +2,10 @@
 // passes through. Pairs are (i, i + rotary_dim / 2), as Hugging Face LLaMA has them, or interleaved (2i, 2i + 1), as
 // ChatGLM2. Backward is the inverse rotation. Angles, sines and products are float32.
 import { needsGradient, record } from '../autograd.ts';
+import { constant } from '../host_inputs.ts';
 import * as p from '../primitives.ts';
 import { hasKernel } from '../runtime.ts';
-import { constant, runMany, scope, type Tensor, tensor } from '../tensor.ts';
+import { runMany, scope, type Tensor, tensor } from '../tensor.ts';
 import { check, checkFloat, checkShapes } from './check.ts';
 
 export interface RopeArguments {

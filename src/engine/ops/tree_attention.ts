@@ -3,9 +3,10 @@
 // Softmax is float32. The output and one log-sum-exp a row are saved; backward recomputes the probabilities.
 import { needsGradient, record } from '../autograd.ts';
 import type { Attributes } from '../backend.ts';
+import { constant } from '../host_inputs.ts';
 import * as p from '../primitives.ts';
 import { hasKernel } from '../runtime.ts';
-import { constant, runMany, scope, type Tensor, tensor } from '../tensor.ts';
+import { runMany, scope, type Tensor, tensor } from '../tensor.ts';
 import { check, checkFinite, checkFloat, checkShapes } from './check.ts';
 
 export interface TreeAttentionArguments {

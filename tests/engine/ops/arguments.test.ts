@@ -3,6 +3,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parameter, valueAndGradients } from '../../../src/engine/autograd.ts';
 import type { Attributes } from '../../../src/engine/backend.ts';
+import { floatBits } from '../../../src/engine/host_inputs.ts';
 import { adamw } from '../../../src/engine/ops/adamw.ts';
 import { embedding } from '../../../src/engine/ops/embedding.ts';
 import { linearCrossEntropy } from '../../../src/engine/ops/linear_cross_entropy.ts';
@@ -15,7 +16,6 @@ import { treeAttention } from '../../../src/engine/ops/tree_attention.ts';
 import { startEngine, withoutKernels } from '../../../src/engine/runtime.ts';
 import {
   type DType,
-  floatBits,
   liveTensors,
   runMany,
   scope,

@@ -1,8 +1,9 @@
 // Wrong arguments at the doors of the kernels that hold matrix products.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Attributes } from '../../../src/engine/backend.ts';
+import { floatBits } from '../../../src/engine/host_inputs.ts';
 import { startEngine } from '../../../src/engine/runtime.ts';
-import { floatBits, liveTensors, runMany, type Tensor, tensor } from '../../../src/engine/tensor.ts';
+import { liveTensors, runMany, type Tensor, tensor } from '../../../src/engine/tensor.ts';
 import { fill, messageOf } from '../../support/calls.ts';
 
 beforeAll(async () => {
