@@ -1,19 +1,14 @@
 // The door of lora_linear: RocitLoraLinear and RocitLoraLinearGrad. See include/lora_linear.h.
 #include "lora_linear.h"
 
-#include <cmath>
-#include <vector>
-
-#include "door.h"
+#include "lora_projections.h"
 
 namespace rocit {
 namespace {
 
-using tensorflow::OpInputList;
 using tensorflow::OpKernel;
 using tensorflow::OpKernelConstruction;
 using tensorflow::OpKernelContext;
-using tensorflow::OpOutputList;
 using tensorflow::Tensor;
 using tensorflow::TensorShape;
 using tensorflow::shape_inference::InferenceContext;
@@ -72,92 +67,19 @@ REGISTER_OP("RocitLoraLinearGrad")
       return absl::OkStatus();
     });
 
-std::string Name(const char* list, int p) { return std::string(list) + "[" + std::to_string(p) + "]"; }
-
-// The projections of a call, checked.
-class Projections {
- public:
-  absl::Status Read(OpKernelContext* ctx, const char* op, const Tensor& x, bool has_biases) {
-    TF_RETURN_IF_ERROR(CheckRank(op, "x", x, 2));
-    OpInputList weights, biases, a, b;
-    const Tensor *settings = nullptr, *seeds = nullptr;
-    TF_RETURN_IF_ERROR(ctx->input_list("weights", &weights));
-    if (has_biases) TF_RETURN_IF_ERROR(ctx->input_list("biases", &biases));
-    TF_RETURN_IF_ERROR(ctx->input_list("a", &a));
-    TF_RETURN_IF_ERROR(ctx->input_list("b", &b));
-    TF_RETURN_IF_ERROR(ctx->input("settings", &settings));
-    TF_RETURN_IF_ERROR(ctx->input("seeds", &seeds));
-    const int count = weights.size();
-    if (count > ROCIT_LORA_MOST_PROJECTIONS) {
-      return Refuse(op, ": expected at most ", ROCIT_LORA_MOST_PROJECTIONS, " projections, got ", count);
-    }
-    TF_RETURN_IF_ERROR(CheckShape(op, "settings", *settings, TensorShape({count, 2})));
-    TF_RETURN_IF_ERROR(CheckShape(op, "seeds", *seeds, TensorShape({count})));
-    for (int p = 0; p < count; ++p) {
-      TF_RETURN_IF_ERROR(CheckRank(op, Name("weights", p).c_str(), weights[p], 2));
-      const int64_t out = weights[p].dim_size(0), in = x.dim_size(1);
-      TF_RETURN_IF_ERROR(CheckShape(op, Name("weights", p).c_str(), weights[p], TensorShape({out, in})));
-      const bool has_bias = has_biases && !IsNone(biases[p]);
-      if (has_bias) TF_RETURN_IF_ERROR(CheckShape(op, Name("biases", p).c_str(), biases[p], TensorShape({out})));
-      const bool has_adapter = !(IsNone(a[p]) && IsNone(b[p]));
-      if (has_adapter) TF_RETURN_IF_ERROR(CheckRank(op, Name("a", p).c_str(), a[p], 2));
-      const int64_t rank = has_adapter ? a[p].dim_size(0) : 0;
-      if (has_adapter) {
-        TF_RETURN_IF_ERROR(CheckShape(op, Name("a", p).c_str(), a[p], TensorShape({rank, in})));
-        TF_RETURN_IF_ERROR(CheckShape(op, Name("b", p).c_str(), b[p], TensorShape({out, rank})));
-      }
-      const float scaling = Floats(*settings)[2 * p], dropout = Floats(*settings)[2 * p + 1];
-      if (!std::isfinite(scaling)) return Refuse(op, ": expected a finite scaling, got ", scaling, " of ", Name("b", p));
-      if (!(dropout >= 0 && dropout < 1)) {
-        return Refuse(op, ": expected dropout in [0, 1), got ", dropout, " of ", Name("a", p));
-      }
-      total_ += rank;
-      all_.push_back({out, rank, weights[p].data(), has_bias ? biases[p].data() : nullptr, a[p].flat<float>().data(),
-                      b[p].flat<float>().data(), scaling, dropout,
-                      static_cast<uint32_t>(seeds->flat<int32_t>()(p))});
-    }
-    return absl::OkStatus();
-  }
-  const RocitLoraProjection* data() const { return all_.data(); }
-  const RocitLoraProjection& operator[](int p) const { return all_[p]; }
-  int size() const { return static_cast<int>(all_.size()); }
-  int64_t total_rank() const { return total_; }
-
- private:
-  std::vector<RocitLoraProjection> all_;
-  int64_t total_ = 0;
-};
-
 template <class Device, class T>
 class LoraLinearOp : public OpKernel {
  public:
   explicit LoraLinearOp(OpKernelConstruction* ctx) : OpKernel(ctx) {}
 
   void Compute(OpKernelContext* ctx) override {
+    const char* op = "RocitLoraLinear";
     const Tensor& x = ctx->input(0);
+    OP_REQUIRES_OK(ctx, CheckRank(op, "x", x, 2));
+    const int64_t rows = x.dim_size(0), in = x.dim_size(1);
     Projections projections;
-    OP_REQUIRES_OK(ctx, projections.Read(ctx, "RocitLoraLinear", x, true));
-    const int64_t rows = x.dim_size(0);
-    OpOutputList outputs;
-    OP_REQUIRES_OK(ctx, ctx->output_list("y", &outputs));
-    std::vector<void*> y;
-    for (int p = 0; p < projections.size(); ++p) {
-      Tensor* one = nullptr;
-      OP_REQUIRES_OK(ctx, outputs.allocate(p, TensorShape({rows, projections[p].out_features}), &one));
-      y.push_back(one->data());
-    }
-    Tensor* z = nullptr;
-    OP_REQUIRES_OK(ctx, ctx->allocate_output("z", TensorShape({rows, projections.total_rank()}), &z));
-    const RocitLoraLinearArgs args = {DtypeOf<T>(),       rows,     x.dim_size(1), projections.size(),
-                                      projections.data(), x.data(), y.data(),      z->flat<float>().data()};
-    if constexpr (kIsCuda<Device>) {
-      CudaCall call(ctx, "RocitLoraLinear");
-      const int64_t bytes = rocit_lora_linear_cuda_workspace(&args);
-      OP_REQUIRES_OK(ctx, call.Run(bytes, [&](const RocitCuda* cuda) { return rocit_lora_linear_cuda(&args, cuda); }));
-    } else {
-      const CallParallel parallel(ctx);
-      rocit_lora_linear(&args, &parallel);
-    }
+    OP_REQUIRES_OK(ctx, projections.Read(ctx, op, in, true));
+    OP_REQUIRES_OK(ctx, (Project<Device, T>(ctx, op, projections, rows, in, x.data())));
   }
 };
 
@@ -171,74 +93,18 @@ class LoraLinearGradOp : public OpKernel {
   void Compute(OpKernelContext* ctx) override {
     const char* op = "RocitLoraLinearGrad";
     const Tensor& x = ctx->input(0);
+    OP_REQUIRES_OK(ctx, CheckRank(op, "x", x, 2));
+    const int64_t rows = x.dim_size(0), in = x.dim_size(1);
     Projections projections;
-    OP_REQUIRES_OK(ctx, projections.Read(ctx, op, x, false));
-    const int64_t rows = x.dim_size(0);
-    const Tensor* z = nullptr;
-    OP_REQUIRES_OK(ctx, ctx->input("z", &z));
-    OP_REQUIRES_OK(ctx, CheckShape(op, "z", *z, TensorShape({rows, projections.total_rank()})));
-    OpInputList gradients;
-    OP_REQUIRES_OK(ctx, ctx->input_list("dy", &gradients));
-    std::vector<const void*> dy;
-    for (int p = 0; p < projections.size(); ++p) {
-      const bool is_none = IsNone(gradients[p]);
-      const TensorShape expected({rows, projections[p].out_features});
-      if (!is_none) OP_REQUIRES_OK(ctx, CheckShape(op, Name("dy", p).c_str(), gradients[p], expected));
-      dy.push_back(is_none ? nullptr : gradients[p].data());
-    }
+    OP_REQUIRES_OK(ctx, projections.Read(ctx, op, in, false));
     Tensor* dx = nullptr;
     OP_REQUIRES_OK(ctx, ctx->allocate_output("dx", wants_dx_ ? x.shape() : TensorShape({0}), &dx));
-    std::vector<const float*> da_before, db_before;
-    OP_REQUIRES_OK(ctx, ReadBefore(ctx, "a", "da_before", &da_before));
-    OP_REQUIRES_OK(ctx, ReadBefore(ctx, "b", "db_before", &db_before));
-    std::vector<float*> da, db;
-    OP_REQUIRES_OK(ctx, AllocateLike(ctx, "a", "da", &da));
-    OP_REQUIRES_OK(ctx, AllocateLike(ctx, "b", "db", &db));
-    const RocitLoraLinearGradArgs args = {DtypeOf<T>(), rows, x.dim_size(1), projections.size(), projections.data(),
-                                          x.data(), z->flat<float>().data(), dy.data(),
-                                          wants_dx_ ? dx->data() : nullptr, da.data(), db.data(),
-                                          da_before.data(), db_before.data()};
-    if constexpr (kIsCuda<Device>) {
-      CudaCall call(ctx, op);
-      const int64_t bytes = rocit_lora_linear_grad_cuda_workspace(&args);
-      OP_REQUIRES_OK(ctx, call.Run(bytes, [&](const RocitCuda* cuda) { return rocit_lora_linear_grad_cuda(&args, cuda); }));
-    } else {
-      const CallParallel parallel(ctx);
-      rocit_lora_linear_grad(&args, &parallel);
-    }
+    ProjectBack<Device, T> back(ctx, op, projections);
+    OP_REQUIRES_OK(ctx, back.Read(rows, in));
+    OP_REQUIRES_OK(ctx, back.Run(x.data(), wants_dx_ ? dx->data() : nullptr));
   }
 
  private:
-  // Sums in the shapes of the adapters, null where there is none.
-  static absl::Status ReadBefore(OpKernelContext* ctx, const char* adapters, const char* list,
-                                 std::vector<const float*>* pointers) {
-    OpInputList shapes, before;
-    TF_RETURN_IF_ERROR(ctx->input_list(adapters, &shapes));
-    TF_RETURN_IF_ERROR(ctx->input_list(list, &before));
-    for (int p = 0; p < before.size(); ++p) {
-      const bool is_none = IsNone(before[p]);
-      if (!is_none) {
-        TF_RETURN_IF_ERROR(CheckShape("RocitLoraLinearGrad", Name(list, p).c_str(), before[p], shapes[p].shape()));
-      }
-      pointers->push_back(is_none ? nullptr : before[p].flat<float>().data());
-    }
-    return absl::OkStatus();
-  }
-
-  static absl::Status AllocateLike(OpKernelContext* ctx, const char* inputs, const char* outputs,
-                                   std::vector<float*>* pointers) {
-    OpInputList from;
-    OpOutputList to;
-    TF_RETURN_IF_ERROR(ctx->input_list(inputs, &from));
-    TF_RETURN_IF_ERROR(ctx->output_list(outputs, &to));
-    for (int p = 0; p < from.size(); ++p) {
-      Tensor* one = nullptr;
-      TF_RETURN_IF_ERROR(to.allocate(p, from[p].shape(), &one));
-      pointers->push_back(one->flat<float>().data());
-    }
-    return absl::OkStatus();
-  }
-
   bool wants_dx_ = true;
 };
 

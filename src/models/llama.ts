@@ -144,10 +144,12 @@ class Block {
 
   /** The branch to add and the residual stream, both [N, C], in and out; the first block has no branch yet. */
   forward([residual, branch]: Tensor[], context: PackContext): Tensor[] {
-    const attended = this.input_layernorm.forward(branch ?? (residual as Tensor), branch ? (residual as Tensor) : null);
-    const attention = this.self_attn.forward(attended.y, context);
-    const fed = this.post_attention_layernorm.forward(attention, attended.sum);
-    return [fed.sum, this.mlp.forward(fed.y, context.dropoutSeed)];
+    const { self_attn, mlp } = this;
+    const stream = { x: branch ?? (residual as Tensor), residual: branch ? (residual as Tensor) : null };
+    const attended = this.input_layernorm.project(stream, self_attn.inputs, context.dropoutSeed);
+    const branched = { x: self_attn.forward(attended.y, context), residual: attended.sum };
+    const fed = this.post_attention_layernorm.project(branched, mlp.inputs, context.dropoutSeed);
+    return [fed.sum, mlp.forward(fed.y, context.dropoutSeed)];
   }
 }
 

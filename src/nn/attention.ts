@@ -1,7 +1,6 @@
 // Self-attention of a decoder block over a pack: one pass for q, k and v, rotation, tree attention, output projection.
-import { loraLinear } from '../engine/ops/lora_linear.ts';
 import { rope } from '../engine/ops/rope.ts';
-import { treeAttention } from '../engine/ops/tree_attention.ts';
+import { treeAttentionLoraLinear } from '../engine/ops/tree_attention_lora_linear.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import type { Linear } from './linear.ts';
 
@@ -37,19 +36,19 @@ export class Attention {
     this.shape = shape;
   }
 
-  /** [N, C] → [N, C]. */
-  forward(x: Tensor, context: PackContext): Tensor {
-    const { q_proj, k_proj, v_proj, o_proj } = this.projections;
-    const { dropoutSeed, position_ids } = context;
+  /** The layers that take the normed input; `forward` takes their outputs. */
+  get inputs(): Linear[] {
+    return [this.projections.q_proj, this.projections.k_proj, this.projections.v_proj];
+  }
+
+  /** q [N, H · D], k and v [N, K · D] → [N, C]. */
+  forward([q, k, v]: readonly Tensor[], context: PackContext): Tensor {
+    const { position_ids } = context;
     const { num_heads, num_key_value_heads, head_dim } = this.shape;
-    const [q, k, v] = loraLinear(
-      x,
-      [q_proj, k_proj, v_proj].map((linear) => linear.projection(dropoutSeed)),
-    );
     const [turnedQ, turnedK] = rope({ ...this.shape, x: [q as Tensor, k as Tensor], position_ids });
     const keys = { k: turnedK as Tensor, v: v as Tensor };
     const { subtree_end, query_start } = context;
-    const out = treeAttention({
+    const [out] = treeAttentionLoraLinear({
       q: turnedQ as Tensor,
       ...(context.extendCache?.(this.layer, keys.k, keys.v) ?? keys),
       num_heads,
@@ -57,7 +56,8 @@ export class Attention {
       subtree_end,
       query_start,
       scale: 1 / Math.sqrt(head_dim),
+      projections: [this.projections.o_proj.projection(context.dropoutSeed)],
     });
-    return o_proj.forward(out, dropoutSeed);
+    return out as Tensor;
   }
 }

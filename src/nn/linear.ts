@@ -1,7 +1,7 @@
 // A frozen linear layer that may carry a LoRA adapter.
 
 import { deriveSeed } from '../core/rng.ts';
-import { loraLinear, type Projection } from '../engine/ops/lora_linear.ts';
+import type { Projection } from '../engine/ops/lora_projections.ts';
 import type { Tensor } from '../engine/tensor.ts';
 
 /** The adapter of one layer; training replaces A and B by their updated successors. */
@@ -36,10 +36,5 @@ export class Linear {
     const active = dropoutSeed !== null && lora.dropout > 0;
     const dropout = active ? { dropout: lora.dropout, seed: deriveSeed(dropoutSeed, path) } : { dropout: 0, seed: 0 };
     return { weight, bias, lora: { A: lora.A, B: lora.B, scaling: lora.scaling, ...dropout } };
-  }
-
-  /** [N, in] → [N, out]. */
-  forward(x: Tensor, dropoutSeed: number | null): Tensor {
-    return loraLinear(x, [this.projection(dropoutSeed)])[0] as Tensor;
   }
 }

@@ -1,6 +1,5 @@
 // The gated feed-forward layer of a decoder block.
-import { loraLinear } from '../engine/ops/lora_linear.ts';
-import { swiglu } from '../engine/ops/swiglu.ts';
+import { swigluLoraLinear } from '../engine/ops/swiglu_lora_linear.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import type { Linear } from './linear.ts';
 
@@ -11,13 +10,14 @@ export class Mlp {
     this.projections = projections;
   }
 
-  /** down(silu(gate x) · up x), [N, C] → [N, C]. */
-  forward(x: Tensor, dropoutSeed: number | null): Tensor {
-    const { gate_proj, up_proj, down_proj } = this.projections;
-    const [gate, up] = loraLinear(
-      x,
-      [gate_proj, up_proj].map((linear) => linear.projection(dropoutSeed)),
-    );
-    return down_proj.forward(swiglu({ gate: gate as Tensor, up: up as Tensor }), dropoutSeed);
+  /** The layers that take the normed input; `forward` takes their outputs. */
+  get inputs(): Linear[] {
+    return [this.projections.gate_proj, this.projections.up_proj];
+  }
+
+  /** down(silu(gate) · up), [N, F] each → [N, C]. */
+  forward([gate, up]: readonly Tensor[], dropoutSeed: number | null): Tensor {
+    const projections = [this.projections.down_proj.projection(dropoutSeed)];
+    return swigluLoraLinear({ gate: gate as Tensor, up: up as Tensor, projections })[0] as Tensor;
   }
 }

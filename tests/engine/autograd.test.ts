@@ -192,7 +192,7 @@ describe('sums of earlier gradients', () => {
         model.parameters.forEach((t, i) => {
           // Three uses of an adapter are added in another order.
           const sums = readFloats(twice.get(t) as Tensor);
-          sums.forEach((sum, j) => expect(sum).toBeCloseTo(expected[i]?.[j] as number, 5));
+          for (const [j, sum] of sums.entries()) expect(sum).toBeCloseTo(expected[i]?.[j] as number, 5);
         });
       });
     await (means === 'kernels' ? prove() : withoutKernels(prove));
@@ -234,7 +234,9 @@ describe('sums of earlier gradients', () => {
       const once = (await valueAndGradients(loss)).gradients;
       const expected = readFloats(once.get(A) as Tensor).map((value) => 2 * value);
       const twice = (await valueAndGradients(loss, { sums: once })).gradients;
-      readFloats(twice.get(A) as Tensor).forEach((sum, i) => expect(sum).toBeCloseTo(expected[i] as number, 5));
+      for (const [i, sum] of readFloats(twice.get(A) as Tensor).entries()) {
+        expect(sum).toBeCloseTo(expected[i] as number, 5);
+      }
     });
   });
 });

@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import type { Attributes } from '../../src/engine/backend.ts';
+import type { Attributes, DType } from '../../src/engine/backend.ts';
 import { runMany } from '../../src/engine/tensor.ts';
 import { type Argument, absent, anywhere, bits, type Call, floats, ints } from '../support/calls.ts';
 import {
@@ -147,82 +147,144 @@ const wrongSettings = (count: number): [number, number][] =>
     ...[1, -0.5, ...NOT_FINITE].map((dropout): [number, number] => [2 * p + 1, dropout]),
   ]).flat();
 
+type Of<A> = A extends fc.Arbitrary<infer T> ? T : never;
+type Rows = Of<typeof rows>;
+type Layers = Of<typeof layers>;
+
+/** What the doors of lora_linear have beside their input of width C. */
+function projectionArguments(
+  { N, C, type, values, hasMore }: Rows,
+  { parts, scaling, dropout, seeds }: Layers,
+  isGrad: boolean,
+) {
+  const P = parts.length;
+  const each = (list: string, make: (one: (typeof parts)[number]) => Argument) =>
+    Object.fromEntries(parts.map((one, p) => [`${list}[${p}]`, make(one)]));
+  const isShared = ({ out, hasBias, hasAdapter, hasGradient }: (typeof parts)[number]) =>
+    hasAdapter || (isGrad ? hasGradient : hasBias && out > 0);
+  const numbers = repeat([scaling, dropout], 2 * P);
+  const orAbsent = (isThere: boolean, shape: number[], dtype: DType = 'float32') =>
+    isThere ? floats(shape, values, dtype, { isOptional: true }) : absent(dtype);
+  const before = {
+    ...each('da_before', ({ R, hasAdapter }) => orAbsent(hasAdapter && hasMore, [R, C])),
+    ...each('db_before', ({ out, R, hasAdapter }) => orAbsent(hasAdapter && hasMore, [out, R])),
+  };
+  return {
+    ...each('weights', (one) => floats([one.out, C], values, type, !isShared(one) ? { free: [0] } : {})),
+    ...(!isGrad && each('biases', ({ out, hasBias }) => orAbsent(hasBias, [out], type))),
+    ...each('a', ({ R, hasAdapter }) => (hasAdapter ? floats([R, C], values) : absent('float32'))),
+    ...each('b', ({ out, R, hasAdapter }) => (hasAdapter ? floats([out, R], values) : absent('float32'))),
+    ...(isGrad && {
+      z: floats([N, parts.reduce((sum, { R, hasAdapter }) => sum + (hasAdapter ? R : 0), 0)], values),
+      ...each('dy', ({ out, hasGradient }) => orAbsent(hasGradient, [N, out], type)),
+    }),
+    settings: bits(numbers, { wrong: wrongSettings(P) }, [P, 2]),
+    seeds: ints(repeat(seeds, P)),
+    ...(isGrad && before),
+  };
+}
+
+/** Of a door whose first inputs and attributes are given; `numFirst` outputs of its gradient, `numExtra` of itself. */
+function projectionDoor(
+  name: string,
+  { type, hasMore }: Pick<Rows, 'type' | 'hasMore'>,
+  args: Record<string, Argument>,
+  { isGrad, P, first, extra }: { isGrad: boolean; P: number; first: number; extra: number },
+  more: { settings?: Attributes; wrong?: readonly Attributes[] } = {},
+): Call {
+  const attributes = { T: { type }, P, ...(isGrad && { wants_dx: hasMore }), ...more.settings };
+  return door(isGrad ? `${name}Grad` : name, isGrad ? 2 * P + first : P + 1 + extra, args, attributes, more.wrong);
+}
+
 const loraLinear = (isGrad: boolean) =>
-  fc.tuple(rows, layers).map(([{ N, C, type, values, hasMore }, { parts, scaling, dropout, seeds }]) => {
-    const P = parts.length;
-    const each = (list: string, make: (one: (typeof parts)[number]) => Argument) =>
-      Object.fromEntries(parts.map((one, p) => [`${list}[${p}]`, make(one)]));
-    const isShared = ({ out, hasBias, hasAdapter, hasGradient }: (typeof parts)[number]) =>
-      hasAdapter || (isGrad ? hasGradient : hasBias && out > 0);
-    const numbers = repeat([scaling, dropout], 2 * P);
-    const args = {
-      x: floats([N, C], values, type, isGrad ? {} : { free: [0] }),
-      ...each('weights', (one) => floats([one.out, C], values, type, isShared(one) ? {} : { free: [0] })),
-      ...(!isGrad &&
-        each('biases', ({ out, hasBias }) =>
-          hasBias ? floats([out], values, type, { isOptional: true }) : absent(type),
-        )),
-      ...each('a', ({ R, hasAdapter }) => (hasAdapter ? floats([R, C], values) : absent('float32'))),
-      ...each('b', ({ out, R, hasAdapter }) => (hasAdapter ? floats([out, R], values) : absent('float32'))),
-      ...(isGrad && {
-        z: floats([N, parts.reduce((sum, { R, hasAdapter }) => sum + (hasAdapter ? R : 0), 0)], values),
-        ...each('dy', ({ out, hasGradient }) =>
-          hasGradient ? floats([N, out], values, type, { isOptional: true }) : absent(type),
-        ),
-      }),
-      settings: bits(numbers, { wrong: wrongSettings(P) }, [P, 2]),
-      seeds: ints(repeat(seeds, P)),
-      ...(isGrad && {
-        ...each('da_before', ({ R, hasAdapter }) =>
-          hasAdapter && hasMore ? floats([R, C], values, 'float32', { isOptional: true }) : absent('float32'),
-        ),
-        ...each('db_before', ({ out, R, hasAdapter }) =>
-          hasAdapter && hasMore ? floats([out, R], values, 'float32', { isOptional: true }) : absent('float32'),
-        ),
-      }),
-    };
-    const attributes = { T: { type }, P, ...(isGrad && { wants_dx: hasMore }) };
-    return door(isGrad ? 'RocitLoraLinearGrad' : 'RocitLoraLinear', isGrad ? 2 * P + 1 : P + 1, args, attributes);
+  fc.tuple(rows, layers).map(([row, layer]) => {
+    const x = floats([row.N, row.C], row.values, row.type, isGrad ? {} : { free: [0] });
+    const args = { x, ...projectionArguments(row, layer, isGrad) };
+    return projectionDoor('RocitLoraLinear', row, args, { isGrad, P: layer.parts.length, first: 1, extra: 0 });
+  });
+
+const normedProjections = (isGrad: boolean) =>
+  fc.tuple(rows, layers, eps).map(([row, layer, eps]) => {
+    const { N, C, type, values, hasMore } = row;
+    const norm_weight = floats([C], values, type);
+    const optional = (shape: number[]) => (hasMore ? floats(shape, values, type, { isOptional: true }) : absent(type));
+    const own = projectionArguments(row, layer, isGrad);
+    const args: Record<string, Argument> = isGrad
+      ? { sum: floats([N, C], values, type), norm_weight, ...own, dsum: optional([N, C]) }
+      : {
+          x: floats([N, C], values, type, hasMore ? {} : { free: [0] }),
+          ...{ residual: optional([N, C]), norm_weight, ...own },
+        };
+    const wrong = [-1, ...NOT_FINITE].map((float) => ({ eps: { float } }));
+    const counts = { isGrad, P: layer.parts.length, first: 1, extra: 1 };
+    return projectionDoor('RocitRmsNormLoraLinear', row, args, counts, { settings: { eps: { float: eps } }, wrong });
+  });
+
+const gatedProjections = (isGrad: boolean) =>
+  fc.tuple(rows, layers).map(([row, layer]) => {
+    const { N, C, type, values } = row;
+    const gates = { gate: floats([N, C], values, type), up: floats([N, C], values.toReversed(), type) };
+    const args = { ...gates, ...projectionArguments(row, layer, isGrad) };
+    return projectionDoor('RocitSwigluLoraLinear', row, args, { isGrad, P: layer.parts.length, first: 2, extra: 0 });
   });
 
 const heads = fc.record({ group: fc.integer({ min: 1, max: 3 }), K: fc.integer({ min: 1, max: 3 }), D: positive });
 const attentionCall = fc.record({ heads, forest, start: fc.nat(), type: floatType, values: anyFloats });
 
+type AttentionCall = Of<typeof attentionCall>;
+
+function attentionArguments({ heads: { group, K, D }, forest, start, type, values }: AttentionCall) {
+  const ends = subtreeEnds(forest);
+  const [S, H] = [ends.length, group * K];
+  const query_start = start % (S + 1);
+  const N = S - query_start;
+  const inputs = {
+    q: floats([N, H * D], values, type),
+    k: floats([S, K * D], values, type),
+    v: floats([S, K * D], values.toReversed(), type),
+  };
+  const outputs = { out: floats([N, H * D], values, type), lse: floats([N, H], values) };
+  const bounds = {
+    subtree_end: ints(ends, { wrong: wrongEnds(ends) }),
+    query_start: ints(
+      [query_start],
+      {
+        wrong: [
+          [0, query_start + 1],
+          [0, -1],
+        ],
+      },
+      [],
+    ),
+  };
+  const settings = { num_heads: H, num_key_value_heads: K, scale: { float: 0.3 } };
+  const wrong = [
+    ...NOT_FINITE.map((float) => ({ scale: { float } })),
+    { num_heads: 0 },
+    { num_heads: -H },
+    { num_key_value_heads: 0 },
+  ];
+  return { N, width: H * D, inputs, outputs, bounds, settings, wrong };
+}
+
 const treeAttention = (isGrad: boolean) =>
-  attentionCall.map(({ heads: { group, K, D }, forest, start, type, values }) => {
-    const ends = subtreeEnds(forest);
-    const [S, H] = [ends.length, group * K];
-    const query_start = start % (S + 1);
-    const N = S - query_start;
-    const inputs = {
-      q: floats([N, H * D], values, type),
-      k: floats([S, K * D], values, type),
-      v: floats([S, K * D], values.toReversed(), type),
-    };
-    const outputs = { out: floats([N, H * D], values, type), lse: floats([N, H], values) };
-    const bounds = {
-      subtree_end: ints(ends, { wrong: wrongEnds(ends) }),
-      query_start: ints(
-        [query_start],
-        {
-          wrong: [
-            [0, query_start + 1],
-            [0, -1],
-          ],
-        },
-        [],
-      ),
-    };
-    const settings = { T: { type }, num_heads: H, num_key_value_heads: K, scale: { float: 0.3 } };
-    const wrong = [
-      ...NOT_FINITE.map((float) => ({ scale: { float } })),
-      { num_heads: 0 },
-      { num_heads: -H },
-      { num_key_value_heads: 0 },
-    ];
-    if (!isGrad) return door('RocitTreeAttention', 2, { ...inputs, ...bounds }, settings, wrong);
-    const args = { dout: floats([N, H * D], values, type), ...inputs, ...outputs, ...bounds };
-    return door('RocitTreeAttentionGrad', 3, args, settings, wrong);
+  attentionCall.map((call) => {
+    const { type, values } = call;
+    const { N, width, inputs, outputs, bounds, settings, wrong } = attentionArguments(call);
+    const all = { T: { type }, ...settings };
+    if (!isGrad) return door('RocitTreeAttention', 2, { ...inputs, ...bounds }, all, wrong);
+    const args = { dout: floats([N, width], values, type), ...inputs, ...outputs, ...bounds };
+    return door('RocitTreeAttentionGrad', 3, args, all, wrong);
+  });
+
+const attendedProjections = (isGrad: boolean) =>
+  fc.tuple(attentionCall, layers, fc.boolean()).map(([call, layer, hasMore]) => {
+    const { N, width, inputs, outputs, bounds, settings, wrong } = attentionArguments(call);
+    const row = { N, C: width, hasMore, type: call.type, values: call.values };
+    const own = projectionArguments(row, layer, isGrad);
+    const args = { ...inputs, ...(isGrad && outputs), ...bounds, ...own };
+    const counts = { isGrad, P: layer.parts.length, first: 3, extra: 2 };
+    return projectionDoor('RocitTreeAttentionLoraLinear', row, args, counts, { settings, wrong });
   });
 
 /** Bytes that are finite values of every dtype at every place, then bytes that are none. */
@@ -274,10 +336,16 @@ export function doorCalls(folder: string): Record<string, fc.Arbitrary<Call>> {
     RocitReadTensor: readTensor(folder),
     RocitRmsNorm: rmsNorm,
     RocitRmsNormGrad: rmsNormGrad,
+    RocitRmsNormLoraLinear: normedProjections(false),
+    RocitRmsNormLoraLinearGrad: normedProjections(true),
     RocitRope: rope,
     RocitSwiglu: swiglu,
     RocitSwigluGrad: swigluGrad,
+    RocitSwigluLoraLinear: gatedProjections(false),
+    RocitSwigluLoraLinearGrad: gatedProjections(true),
     RocitTreeAttention: treeAttention(false),
     RocitTreeAttentionGrad: treeAttention(true),
+    RocitTreeAttentionLoraLinear: attendedProjections(false),
+    RocitTreeAttentionLoraLinearGrad: attendedProjections(true),
   };
 }

@@ -26,15 +26,9 @@ interface Forward {
 }
 
 /** y [N, C] and the sum [N, C] that goes on as the residual stream (`x` itself where there is no residual). */
-export function rmsNorm({ x, residual, weight, eps }: RmsNormArguments): { y: Tensor; sum: Tensor } {
-  checkShapes('rms_norm', {
-    x: [x, 'N', 'C'],
-    ...(residual && { residual: [residual, 'N', 'C'] }),
-    weight: [weight, 'C'],
-  });
-  checkFloat('rms_norm', { x, residual, weight });
-  checkFinite('rms_norm', { eps });
-  check('rms_norm', eps >= 0, () => `expected eps >= 0, got ${eps}`);
+export function rmsNorm(args: RmsNormArguments): { y: Tensor; sum: Tensor } {
+  const { x, residual, weight, eps } = args;
+  checkRmsNorm(args);
   const wanted = needsGradient(x, residual);
   const compute = hasKernel('RocitRmsNorm') ? forwardKernel : forwardComposition;
   const { y, sum, rstd } = scope(() => compute(x, residual, weight, eps));
@@ -53,6 +47,17 @@ export function rmsNorm({ x, residual, weight, eps }: RmsNormArguments): { y: Te
     });
   }
   return { y, sum };
+}
+
+export function checkRmsNorm({ x, residual, weight, eps }: RmsNormArguments): void {
+  checkShapes('rms_norm', {
+    x: [x, 'N', 'C'],
+    ...(residual && { residual: [residual, 'N', 'C'] }),
+    weight: [weight, 'C'],
+  });
+  checkFloat('rms_norm', { x, residual, weight });
+  checkFinite('rms_norm', { eps });
+  check('rms_norm', eps >= 0, () => `expected eps >= 0, got ${eps}`);
 }
 
 function forwardKernel(x: Tensor, residual: Tensor | null, weight: Tensor, eps: number): Forward {

@@ -5,10 +5,17 @@ import { hasKernel } from '../runtime.ts';
 import { run, runMany, scope, type Tensor } from '../tensor.ts';
 import { checkFloat, checkShapes } from './check.ts';
 
+export interface SwigluArguments {
+  /** [N, F] float32 or bfloat16. */
+  gate: Tensor;
+  /** [N, F], same dtype. */
+  up: Tensor;
+}
+
 /** gate, up [N, F] → [N, F]. */
-export function swiglu({ gate, up }: { gate: Tensor; up: Tensor }): Tensor {
-  checkShapes('swiglu', { gate: [gate, 'N', 'F'], up: [up, 'N', 'F'] });
-  checkFloat('swiglu', { gate, up });
+export function swiglu(args: SwigluArguments): Tensor {
+  const { gate, up } = args;
+  checkSwiglu(args);
   const compute = hasKernel('RocitSwiglu') ? forwardKernel : forwardComposition;
   const y = scope(() => compute(gate, up));
   if (needsGradient(gate, up)) {
@@ -23,6 +30,11 @@ export function swiglu({ gate, up }: { gate: Tensor; up: Tensor }): Tensor {
     });
   }
   return y;
+}
+
+export function checkSwiglu({ gate, up }: SwigluArguments): void {
+  checkShapes('swiglu', { gate: [gate, 'N', 'F'], up: [up, 'N', 'F'] });
+  checkFloat('swiglu', { gate, up });
 }
 
 function forwardKernel(gate: Tensor, up: Tensor): Tensor {

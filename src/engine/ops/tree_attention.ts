@@ -38,15 +38,9 @@ interface Segment {
 /** [N, H · D]. */
 export function treeAttention(args: TreeAttentionArguments): Tensor {
   const { q, k, v } = args;
-  checkArguments(args);
+  checkAttention(args);
   const { out, saved, backward } = scope(() => (isForKernel(args) ? forwardKernel(args) : forwardComposition(args)));
   if (needsGradient(q, k, v)) {
-    const { query_start } = args;
-    check(
-      'tree_attention',
-      query_start === 0,
-      () => `expected query_start 0 where gradients are needed, got ${query_start}`,
-    );
     record({
       inputs: [q, k, v],
       outputs: [out],
@@ -70,15 +64,27 @@ function isForKernel({ q }: TreeAttentionArguments): boolean {
 }
 
 function forwardKernel(args: TreeAttentionArguments): Forward {
-  const { q, k, v, num_heads, num_key_value_heads, scale } = args;
-  const attributes: Attributes = { T: { type: q.dtype }, num_heads, num_key_value_heads, scale: { float: scale } };
-  const subtree_end = constant(args.subtree_end);
-  const query_start = args.query_start === 0 ? constant(ZERO, []) : tensor(Int32Array.of(args.query_start), []);
-  const inputs = [q, k, v, subtree_end, query_start];
-  const [out, lse] = runMany('RocitTreeAttention', attributes, inputs, 2) as [Tensor, Tensor];
-  const backward = (dout: Tensor) =>
-    runMany('RocitTreeAttentionGrad', attributes, [dout, q, k, v, out, lse, subtree_end, query_start], 3);
+  const { q, k, v } = args;
+  const { bounds, attributes } = attentionInputs(args);
+  const all = { T: { type: q.dtype }, ...attributes };
+  const [out, lse] = runMany('RocitTreeAttention', all, [q, k, v, ...bounds], 2) as [Tensor, Tensor];
+  const backward = (dout: Tensor) => runMany('RocitTreeAttentionGrad', all, [dout, q, k, v, out, lse, ...bounds], 3);
   return { out, saved: [lse], backward };
+}
+
+/** Attributes of the kernels but T, and their inputs subtree_end and query_start. */
+export function attentionInputs({
+  num_heads,
+  num_key_value_heads,
+  scale,
+  subtree_end,
+  query_start,
+}: TreeAttentionArguments): { attributes: Attributes; bounds: Tensor[] } {
+  const start = query_start === 0 ? constant(ZERO, []) : tensor(Int32Array.of(query_start), []);
+  return {
+    attributes: { num_heads, num_key_value_heads, scale: { float: scale } },
+    bounds: [constant(subtree_end), start],
+  };
 }
 
 function forwardComposition(args: TreeAttentionArguments): Forward {
@@ -87,7 +93,7 @@ function forwardComposition(args: TreeAttentionArguments): Forward {
   return { out, saved: lse, backward: (dout) => backward(args, segments, { dout, out, lse }) };
 }
 
-function checkArguments({
+export function checkAttention({
   q,
   k,
   v,
@@ -116,6 +122,11 @@ function checkArguments({
     op,
     query_start >= 0 && query_start + N === S,
     () => `expected the queries to end with the ${S} keys, got ${query_start} + ${N}`,
+  );
+  check(
+    op,
+    query_start === 0 || !needsGradient(q, k, v),
+    () => `expected query_start 0 where gradients are needed, got ${query_start}`,
   );
   if (nested.has(subtree_end)) return;
   checkNesting(subtree_end);

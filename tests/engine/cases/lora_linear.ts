@@ -1,10 +1,11 @@
 // Cases of lora_linear.
 import { loraLinear } from '../../../src/engine/ops/lora_linear.ts';
+import type { Projection } from '../../../src/engine/ops/lora_projections.ts';
 import { readFloats, scope, type Tensor, tensor } from '../../../src/engine/tensor.ts';
 import * as twin from '../../reference/lora_linear.ts';
 import type { OpCase, Values } from '../op_case.ts';
 
-interface Part {
+export interface Part {
   out: number;
   r?: number;
   bias?: boolean;
@@ -33,12 +34,13 @@ export function recoverMask(N: number, width: number, dropout: number, seed: num
   });
 }
 
-function loraCase({ name, N, width, parts, trainsInput = true }: Setting): OpCase {
+/** Inputs of the parts, the operation's arguments from them, and the twin over them. */
+export function projectionParts(N: number, width: number, parts: readonly Part[]) {
   const seedOf = (i: number) => 1000 + 7 * i;
-  const input = (values: Values): twin.LoraLinearInput => ({
+  const twinInput = (values: Values, x: Float64Array): twin.LoraLinearInput => ({
     num_rows: N,
     in_features: width,
-    x: values.x as Float64Array,
+    x,
     projections: parts.map(({ out, r, bias, scaling = 1, dropout = 0 }, i) => ({
       out_features: out,
       weight: values[`W${i}`] as Float64Array,
@@ -62,23 +64,22 @@ function loraCase({ name, N, width, parts, trainsInput = true }: Setting): OpCas
     ...(r === undefined ? [] : [[`B${i}`, { shape: [out, r], trainable: true, alwaysFloat32: true }]]),
   ]);
   return {
-    name: `${N}×${width} to ${parts.map(({ out }) => out).join(', ')}, ${name}`,
-    inputs: { x: { shape: [N, width], trainable: trainsInput }, ...Object.fromEntries(inputs) },
-    run(tensors) {
-      const projections = parts.map(({ r, scaling = 1, dropout = 0 }, i) => ({
+    inputs: Object.fromEntries(inputs) as OpCase['inputs'],
+    projections: (tensors: Record<string, Tensor>): Projection[] =>
+      parts.map(({ r, scaling = 1, dropout = 0 }, i) => ({
         weight: tensors[`W${i}`] as Tensor,
         bias: tensors[`b${i}`] ?? null,
         lora:
           r === undefined
             ? null
             : { A: tensors[`A${i}`] as Tensor, B: tensors[`B${i}`] as Tensor, scaling, dropout, seed: seedOf(i) },
-      }));
-      return Object.fromEntries(loraLinear(tensors.x as Tensor, projections).map((y, i) => [`y${i}`, y]));
-    },
-    twin: (values) => Object.fromEntries(twin.loraLinear(input(values)).map((y, i) => [`y${i}`, y])),
-    twinGradients(values, dy) {
+      })),
+    named: <T>(y: readonly T[]): Record<string, T> => Object.fromEntries(y.map((one, i) => [`y${i}`, one])),
+    twin: (values: Values, x: Float64Array) => twin.loraLinear(twinInput(values, x)),
+    /** Of x, and of the adapters by name. */
+    twinGradients(values: Values, x: Float64Array, dy: Values): { dx: Float64Array; adapters: Values } {
       const incoming = parts.map((_, i) => dy[`y${i}`] as Float64Array);
-      const { dx, lora } = twin.loraLinearGrad(input(values), incoming);
+      const { dx, lora } = twin.loraLinearGrad(twinInput(values, x), incoming);
       const adapters = lora.flatMap((pair, i) =>
         pair === null
           ? []
@@ -87,7 +88,21 @@ function loraCase({ name, N, width, parts, trainsInput = true }: Setting): OpCas
               [`B${i}`, pair.dB],
             ],
       );
-      return { ...(trainsInput && { x: dx }), ...Object.fromEntries(adapters) };
+      return { dx, adapters: Object.fromEntries(adapters) };
+    },
+  };
+}
+
+function loraCase({ name, N, width, parts, trainsInput = true }: Setting): OpCase {
+  const own = projectionParts(N, width, parts);
+  return {
+    name: `${N}×${width} to ${parts.map(({ out }) => out).join(', ')}, ${name}`,
+    inputs: { x: { shape: [N, width], trainable: trainsInput }, ...own.inputs },
+    run: (tensors) => own.named(loraLinear(tensors.x!, own.projections(tensors))),
+    twin: (values) => own.named(own.twin(values, values.x!)),
+    twinGradients(values, dy) {
+      const { dx, adapters } = own.twinGradients(values, values.x!, dy);
+      return { ...(trainsInput && { x: dx }), ...adapters };
     },
   };
 }
