@@ -35,16 +35,17 @@ export function estimateMemory(model: CausalLM, maxTokens: number, recompute: 'n
   };
 }
 
-/** Elements a token leaves in one block for the backward: each linear's input once, its output, and the adapters' z. */
+/**
+ * Elements a token leaves in one block for the backward: the output of each linear, whole or in the residual stream, what
+ * attention gives, and the adapters' z. Normed and gated rows are made again.
+ */
 function blockElements(model: CausalLM): number {
-  const inputs = new Map<string, number>();
-  let outputs = 0;
+  let elements = 0;
   for (const [path, { weight, lora }] of model.linears) {
-    const [, layer, group] = /layers\.(\d+)\.(.*)\.[^.]+$/.exec(path) ?? [];
-    if (layer !== '0') continue;
+    if (!/layers\.0\./.test(path)) continue;
     const [out = 0, input = 0] = weight.shape;
-    inputs.set(`${group} ${input}`, input);
-    outputs += out + (lora?.A.shape[0] ?? 0);
+    const attention = path.endsWith('.o_proj') ? input : 0;
+    elements += out + attention + (lora?.A.shape[0] ?? 0);
   }
-  return outputs + [...inputs.values()].reduce((a, b) => a + b, 0);
+  return elements;
 }
