@@ -19,7 +19,7 @@ struct ThinPart {
   const float* before;  // as out, what the result is added to, or null
 };
 
-// out(m, s) = scale sum over k of drop(x(m, k)) w(s, k)
+// out(m, s) = before(m, s) + scale sum over k of drop(x(m, k)) w(s, k)
 struct ThinProduct {
   RocitDtype dtype;  // of x
   const void* x;     // [rows, depth]; transposed: [depth, rows] in memory

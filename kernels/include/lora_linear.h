@@ -48,7 +48,8 @@ typedef struct {
   void* dx;               // [N, in], or null: not wanted
   float* const* da;       // [R, in] of each projection; null where there is no adapter
   float* const* db;       // [out, R]
-  // What da and db are added to, as they are: the sums of earlier batches. Null, or null in it: zero.
+  // What da and db are added to, as they are: the sums of earlier batches, memory apart from da
+  // and db. Null, or null in it: zero.
   const float* const* da_before;
   const float* const* db_before;
 } RocitLoraLinearGradArgs;

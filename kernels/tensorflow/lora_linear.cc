@@ -1,6 +1,4 @@
 // The door of lora_linear: RocitLoraLinear and RocitLoraLinearGrad. See include/lora_linear.h.
-#include "lora_linear.h"
-
 #include "lora_projections.h"
 
 namespace rocit {

@@ -80,8 +80,8 @@ void TestCase(const Case& c, RocitDtype dtype) {
                              (shift > 0 ? " not aligned" : "");
     const Results first = Run(c, in, shift, name);
     CompareWithComposed(c, in, first, name);
-    CheckAdded(in, first, Run(c, in, shift, name, true), name);
     if (c.rows * c.in > 20000 && (shift > 0 || dtype == ROCIT_FLOAT32)) continue;
+    if (shift == 0) CheckAdded(in, first, Run(c, in, shift, name, true), name);
     device::InEachOrder([&](const std::string& order) {
       check::That(Run(c, in, shift, name) == first, name + " has the same bits with " + order);
     });

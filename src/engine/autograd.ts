@@ -160,8 +160,10 @@ export function recompute(fn: (inputs: Tensor[]) => Tensor[], inputs: readonly T
   const parameters = [...new Set(probe.flatMap((node) => node.inputs))].filter(
     (t): t is Tensor => t?.requiresGrad === true && !produced.has(t) && !inputs.includes(t),
   );
+  // A tensor that comes in twice has one gradient.
+  const wanted = [...new Set([...inputs, ...parameters])];
   record({
-    inputs: [...inputs, ...parameters],
+    inputs: wanted,
     outputs,
     saved: inputs,
     addsTo: parameters,
@@ -172,7 +174,7 @@ export function recompute(fn: (inputs: Tensor[]) => Tensor[], inputs: readonly T
         if (sum !== null) replace(gradients, t, sum);
       }
       const sums = rerun(() => fn([...inputs]), incoming, gradients);
-      return [...inputs, ...parameters].map((t) => sums.get(t) ?? null);
+      return wanted.map((t) => sums.get(t) ?? null);
     },
   });
   return outputs;

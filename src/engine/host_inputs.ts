@@ -31,13 +31,14 @@ const forgotten = new FinalizationRegistry<number>((handle) => backend().free(ha
 
 /**
  * What many calls of kernels take from the host alike: int32 values, or floats as their bits. Made at the first call with
- * this array, whose values may not change from then on, and kept as long as the array; not counted.
+ * this array, whose values may not change from then on, in the one shape that all calls have; kept as long as the array or
+ * the tensor is known to anyone; not counted.
  */
 export function constant(values: Int32Array | Float32Array, shape: readonly number[] = [values.length]): Tensor {
   const known = constants.get(values);
   if (known !== undefined) return known;
   const made = uncounted(tensor(bitsOf(values), shape));
   constants.set(values, made);
-  forgotten.register(values, made.handle);
+  forgotten.register(made, made.handle);
   return made;
 }

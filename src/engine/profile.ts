@@ -78,12 +78,12 @@ export function openProfile(path: string): Profile {
 /** Adds up the operations of steps by name. */
 function createSums() {
   /** Since the last step. */
-  let waiting: RunOperation[] = [];
+  let waiting: Pick<RunOperation, 'name' | 'start' | 'end' | 'compute'>[] = [];
   const byName = new Map<string, ProfileSummary['operations'][number]>();
   const steps = { count: 0, seconds: 0 };
   return {
-    add(operation: RunOperation): void {
-      waiting.push(operation);
+    add({ name, start, end, compute }: RunOperation): void {
+      waiting.push({ name, start, end, compute });
     },
     endStep(from: number, to: number): void {
       steps.count += 1;

@@ -37,7 +37,7 @@ export function estimateMemory(model: CausalLM, maxTokens: number, recompute: 'n
 
 /**
  * Elements a token leaves in one block for the backward: the output of each linear, whole or in the residual stream, what
- * attention gives, and the adapters' z. Normed and gated rows are made again.
+ * attention gives, and the adapters' z. With kernels, as a run that counts has them, normed and gated rows are made again.
  */
 function blockElements(model: CausalLM): number {
   let elements = 0;

@@ -384,6 +384,16 @@ describe('recompute', () => {
     });
   });
 
+  it('takes one tensor twice', async () => {
+    await scopeAsync(async () => {
+      const a = scalarOf(3);
+      const { gradients } = await valueAndGradients(
+        async () => recompute(([x, y]) => [product(x as Tensor, y as Tensor)], [a, a])[0] as Tensor,
+      );
+      expect(numberIn(gradients.get(a))).toBe(6);
+    });
+  });
+
   it('records nothing for what needs no gradient', async () => {
     await scopeAsync(async () => {
       const [a, frozen] = [scalarOf(3), tensor(Float32Array.of(2), [])];

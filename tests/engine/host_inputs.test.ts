@@ -4,7 +4,7 @@ import { runInNewContext } from 'node:vm';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { constant } from '../../src/engine/host_inputs.ts';
 import { backend, startEngine } from '../../src/engine/runtime.ts';
-import { liveBytes, liveTensors, read, scope } from '../../src/engine/tensor.ts';
+import { liveBytes, liveTensors, read, scope, type Tensor } from '../../src/engine/tensor.ts';
 
 beforeAll(async () => {
   await startEngine();
@@ -26,15 +26,22 @@ describe('a constant', () => {
     expect([...new Float32Array(Int32Array.from(read(t)).buffer)]).toEqual([1, -2]);
   });
 
-  it('is given back once nobody has the array any more', async () => {
+  it('is given back once nobody has the array or the tensor any more', async () => {
     setFlagsFromString('--expose-gc');
     const collect = runInNewContext('gc') as () => void;
     const free = vi.spyOn(backend(), 'free');
-    const { handle } = constant(new Int32Array(1000));
-    await vi.waitFor(() => {
-      collect();
-      expect(free).toHaveBeenCalledWith(handle);
-    });
+    const { handle: forgotten } = constant(new Int32Array(1000));
+    const kept: { tensor?: Tensor } = { tensor: constant(new Int32Array(1000)) };
+    const handle = kept.tensor?.handle;
+    const untilFreed = (which: number | undefined) =>
+      vi.waitFor(() => {
+        collect();
+        expect(free).toHaveBeenCalledWith(which);
+      });
+    await untilFreed(forgotten);
+    expect(free).not.toHaveBeenCalledWith(handle);
+    delete kept.tensor;
+    await untilFreed(handle);
     free.mockRestore();
   });
 });

@@ -72,7 +72,8 @@ export interface Source {
 }
 
 export function hasProjectionKernel(name: string, projections: readonly Projection[]): boolean {
-  return projections.length <= MOST_PROJECTIONS && hasKernel(name) && hasKernel(`${name}Grad`);
+  const fits = projections.length > 0 && projections.length <= MOST_PROJECTIONS;
+  return fits && hasKernel(name) && hasKernel(`${name}Grad`);
 }
 
 /** y [N, out] of each projection, and the extra outputs. */

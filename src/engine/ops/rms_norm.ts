@@ -28,7 +28,7 @@ interface Forward {
 /** y [N, C] and the sum [N, C] that goes on as the residual stream (`x` itself where there is no residual). */
 export function rmsNorm(args: RmsNormArguments): { y: Tensor; sum: Tensor } {
   const { x, residual, weight, eps } = args;
-  checkRmsNorm(args);
+  checkRmsNorm('rms_norm', args);
   const wanted = needsGradient(x, residual);
   const compute = hasKernel('RocitRmsNorm') ? forwardKernel : forwardComposition;
   const { y, sum, rstd } = scope(() => compute(x, residual, weight, eps));
@@ -49,15 +49,15 @@ export function rmsNorm(args: RmsNormArguments): { y: Tensor; sum: Tensor } {
   return { y, sum };
 }
 
-export function checkRmsNorm({ x, residual, weight, eps }: RmsNormArguments): void {
-  checkShapes('rms_norm', {
+export function checkRmsNorm(op: string, { x, residual, weight, eps }: RmsNormArguments): void {
+  checkShapes(op, {
     x: [x, 'N', 'C'],
     ...(residual && { residual: [residual, 'N', 'C'] }),
     weight: [weight, 'C'],
   });
-  checkFloat('rms_norm', { x, residual, weight });
-  checkFinite('rms_norm', { eps });
-  check('rms_norm', eps >= 0, () => `expected eps >= 0, got ${eps}`);
+  checkFloat(op, { x, residual, weight });
+  checkFinite(op, { eps });
+  check(op, eps >= 0, () => `expected eps >= 0, got ${eps}`);
 }
 
 function forwardKernel(x: Tensor, residual: Tensor | null, weight: Tensor, eps: number): Forward {

@@ -15,8 +15,9 @@ export interface NormedProjectionsArguments extends RmsNormArguments {
 /** y [N, out] of each projection and the sum [N, C], `x` itself where there is no residual. */
 export function rmsNormLoraLinear(args: NormedProjectionsArguments): { y: Tensor[]; sum: Tensor } {
   const { x, residual, weight, eps, projections } = args;
-  checkRmsNorm(args);
-  for (const projection of projections) checkProjection('rms_norm_lora_linear', x, projection);
+  const op = 'rms_norm_lora_linear';
+  checkRmsNorm(op, args);
+  for (const projection of projections) checkProjection(op, x, projection);
   if (!hasProjectionKernel(NAME, projections)) {
     const normed = rmsNorm(args);
     return { y: loraLinear(normed.y, projections), sum: normed.sum };

@@ -15,7 +15,7 @@ export interface SwigluArguments {
 /** gate, up [N, F] → [N, F]. */
 export function swiglu(args: SwigluArguments): Tensor {
   const { gate, up } = args;
-  checkSwiglu(args);
+  checkSwiglu('swiglu', args);
   const compute = hasKernel('RocitSwiglu') ? forwardKernel : forwardComposition;
   const y = scope(() => compute(gate, up));
   if (needsGradient(gate, up)) {
@@ -32,9 +32,9 @@ export function swiglu(args: SwigluArguments): Tensor {
   return y;
 }
 
-export function checkSwiglu({ gate, up }: SwigluArguments): void {
-  checkShapes('swiglu', { gate: [gate, 'N', 'F'], up: [up, 'N', 'F'] });
-  checkFloat('swiglu', { gate, up });
+export function checkSwiglu(op: string, { gate, up }: SwigluArguments): void {
+  checkShapes(op, { gate: [gate, 'N', 'F'], up: [up, 'N', 'F'] });
+  checkFloat(op, { gate, up });
 }
 
 function forwardKernel(gate: Tensor, up: Tensor): Tensor {

@@ -14,8 +14,9 @@ export interface GatedProjectionsArguments extends SwigluArguments {
 /** y [N, out] of each projection. */
 export function swigluLoraLinear(args: GatedProjectionsArguments): Tensor[] {
   const { gate, up, projections } = args;
-  checkSwiglu(args);
-  for (const projection of projections) checkProjection('swiglu_lora_linear', gate, projection);
+  const op = 'swiglu_lora_linear';
+  checkSwiglu(op, args);
+  for (const projection of projections) checkProjection(op, gate, projection);
   if (!hasProjectionKernel(NAME, projections)) return loraLinear(swiglu(args), projections);
   const both = [gate, up];
   const source = {

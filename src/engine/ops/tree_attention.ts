@@ -38,7 +38,7 @@ interface Segment {
 /** [N, H · D]. */
 export function treeAttention(args: TreeAttentionArguments): Tensor {
   const { q, k, v } = args;
-  checkAttention(args);
+  checkAttention('tree_attention', args);
   const { out, saved, backward } = scope(() => (isForKernel(args) ? forwardKernel(args) : forwardComposition(args)));
   if (needsGradient(q, k, v)) {
     record({
@@ -93,17 +93,10 @@ function forwardComposition(args: TreeAttentionArguments): Forward {
   return { out, saved: lse, backward: (dout) => backward(args, segments, { dout, out, lse }) };
 }
 
-export function checkAttention({
-  q,
-  k,
-  v,
-  num_heads,
-  num_key_value_heads,
-  subtree_end,
-  query_start,
-  scale,
-}: TreeAttentionArguments): void {
-  const op = 'tree_attention';
+export function checkAttention(
+  op: string,
+  { q, k, v, num_heads, num_key_value_heads, subtree_end, query_start, scale }: TreeAttentionArguments,
+): void {
   const { N = 0, S = 0, W = 0, X = 0 } = checkShapes(op, { q: [q, 'N', 'W'], k: [k, 'S', 'X'], v: [v, 'S', 'X'] });
   checkFloat(op, { q, k, v });
   checkFinite(op, { scale });
@@ -129,20 +122,20 @@ export function checkAttention({
     () => `expected query_start 0 where gradients are needed, got ${query_start}`,
   );
   if (nested.has(subtree_end)) return;
-  checkNesting(subtree_end);
+  checkNesting(op, subtree_end);
   nested.add(subtree_end);
 }
 
 /** Bounds that were checked; all layers share them. */
 const nested = new WeakSet<Int32Array>();
 
-function checkNesting(subtree_end: Int32Array): void {
+function checkNesting(op: string, subtree_end: Int32Array): void {
   const open: number[] = [];
   subtree_end.forEach((end, i) => {
     while (open.length > 0 && (open.at(-1) as number) <= i) open.pop();
     const limit = open.at(-1) ?? subtree_end.length;
     check(
-      'tree_attention',
+      op,
       end > i && end <= limit,
       () => `expected subtree_end[${i}] in (${i}, ${limit}], so that subtrees nest, got ${end}`,
     );

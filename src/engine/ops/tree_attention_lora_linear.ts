@@ -14,8 +14,9 @@ export interface AttendedProjectionsArguments extends TreeAttentionArguments {
 /** y [N, out] of each projection. */
 export function treeAttentionLoraLinear(args: AttendedProjectionsArguments): Tensor[] {
   const { q, k, v, projections } = args;
-  checkAttention(args);
-  for (const projection of projections) checkProjection('tree_attention_lora_linear', q, projection);
+  const op = 'tree_attention_lora_linear';
+  checkAttention(op, args);
+  for (const projection of projections) checkProjection(op, q, projection);
   if (!hasProjectionKernel(NAME, projections) || q.shape[1] === 0) return loraLinear(treeAttention(args), projections);
   const { bounds, attributes } = attentionInputs(args);
   const source = {

@@ -10,9 +10,12 @@ import { linearCrossEntropy } from '../../../src/engine/ops/linear_cross_entropy
 import { loraLinear } from '../../../src/engine/ops/lora_linear.ts';
 import { type ReadTensorArguments, readTensor } from '../../../src/engine/ops/read_tensor.ts';
 import { rmsNorm } from '../../../src/engine/ops/rms_norm.ts';
+import { rmsNormLoraLinear } from '../../../src/engine/ops/rms_norm_lora_linear.ts';
 import { rope } from '../../../src/engine/ops/rope.ts';
 import { swiglu } from '../../../src/engine/ops/swiglu.ts';
+import { swigluLoraLinear } from '../../../src/engine/ops/swiglu_lora_linear.ts';
 import { treeAttention } from '../../../src/engine/ops/tree_attention.ts';
+import { treeAttentionLoraLinear } from '../../../src/engine/ops/tree_attention_lora_linear.ts';
 import { startEngine, withoutKernels } from '../../../src/engine/runtime.ts';
 import {
   type DType,
@@ -121,6 +124,12 @@ const MISTAKES: Record<string, () => unknown> = {
   'lora_linear: dtype of x': () => loraLinear(zeros([2, 4], 'bfloat16'), [linear()]),
   'lora_linear: scaling': () =>
     loraLinear(zeros([2, 4]), [linear({ lora: lora({ scaling: Number.POSITIVE_INFINITY }) })]),
+  'rms_norm_lora_linear: eps': () =>
+    rmsNormLoraLinear({ x: zeros([2, 4]), residual: null, weight: zeros([4]), eps: -1, projections: [linear()] }),
+  'swiglu_lora_linear: up': () => swigluLoraLinear({ gate: zeros([2, 4]), up: zeros([2, 3]), projections: [linear()] }),
+  'tree_attention_lora_linear: weight': () => treeAttentionLoraLinear({ ...attention(), projections: [linear()] }),
+  'tree_attention_lora_linear: ends that do not nest': () =>
+    treeAttentionLoraLinear({ ...attention({ subtree_end: ints(2, 3, 3) }), projections: [] }),
   'rope: rows': () => rope(rotation({ position_ids: ints(0, 1, 2) })),
   'rope: head_dim': () => rope(rotation({ head_dim: 3 })),
   'rope: rotary channels': () => rope(rotation({ inv_freq: new Float32Array(3) })),
@@ -198,6 +207,10 @@ describe('mistakes', () => {
         "lora_linear: rank of x → lora_linear: expected x of shape [N, in], got float32[2, 4, 1]",
         "lora_linear: dtype of x → lora_linear: expected float32 or bfloat16 in all of x, weight, got weight float32[3, 4]",
         "lora_linear: scaling → lora_linear: expected a finite scaling, got Infinity",
+        "rms_norm_lora_linear: eps → rms_norm_lora_linear: expected eps >= 0, got -1",
+        "swiglu_lora_linear: up → swiglu_lora_linear: expected up of shape [N=2, F=4], got float32[2, 3]",
+        "tree_attention_lora_linear: weight → tree_attention_lora_linear: expected weight of shape [out=3, in=8], got float32[3, 4]",
+        "tree_attention_lora_linear: ends that do not nest → tree_attention_lora_linear: expected subtree_end[1] in (1, 2], so that subtrees nest, got 3",
         "rope: rows → rope: expected x[0] of shape [3, W], got float32[2, 8]",
         "rope: head_dim → rope: expected head_dim 3 to divide the width and to hold 4 rotated channels, got width 8",
         "rope: rotary channels → rope: expected head_dim 4 to divide the width and to hold 6 rotated channels, got width 8",
