@@ -20,22 +20,14 @@
 typedef rocit::emulation::Dim dim3;
 typedef rocit::emulation::Index uint3;
 struct alignas(8) float2 { float x, y; };
-struct alignas(16) float4 { float x, y, z, w; };
-struct alignas(8) int2 { int x, y; };
-struct alignas(16) int4 { int x, y, z, w; };
 struct alignas(8) uint2 { unsigned x, y; };
 struct alignas(16) uint4 { unsigned x, y, z, w; };
-inline float2 make_float2(float x, float y) { return {x, y}; }
-inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
-inline int2 make_int2(int x, int y) { return {x, y}; }
-inline uint2 make_uint2(unsigned x, unsigned y) { return {x, y}; }
-inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return {x, y, z, w}; }
 
 // The runtime.
 
 typedef void* cudaStream_t;
-enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorInvalidConfiguration = 9 };
-enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2, cudaMemcpyDeviceToDevice = 3, cudaMemcpyDefault = 4 };
+enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidValue = 1 };
+enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2, cudaMemcpyDeviceToDevice = 3 };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 
 inline cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t) {
@@ -44,13 +36,6 @@ inline cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream
 }
 inline cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t) {
   if (bytes > 0) std::memcpy(to, from, bytes);
-  return cudaSuccess;
-}
-inline cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_t from_pitch, size_t width,
-                                     size_t height, cudaMemcpyKind, cudaStream_t) {
-  for (size_t row = 0; width > 0 && row < height; ++row) {
-    std::memcpy(static_cast<char*>(to) + row * to_pitch, static_cast<const char*>(from) + row * from_pitch, width);
-  }
   return cudaSuccess;
 }
 inline cudaError_t cudaGetLastError() { return cudaSuccess; }
@@ -70,14 +55,7 @@ cudaError_t cudaFuncSetAttribute(F, cudaFuncAttribute, int bytes) {
 // Arithmetic. Macros where the C library has such a name of its own.
 
 #define __expf(x) expf(x)
-#define __exp2f(x) exp2f(x)
-#define __logf(x) logf(x)
-#define __log2f(x) log2f(x)
-#define __sinf(x) sinf(x)
-#define __cosf(x) cosf(x)
 #define __fdividef(x, y) ((x) / (y))
-#define __fsqrt_rn(x) sqrtf(x)
-#define __fmaf_rn(x, y, z) fmaf(x, y, z)
 #define __fmul_rn(x, y) ((x) * (y))
 #define __fadd_rn(x, y) ((x) + (y))
 #define rsqrtf(x) (1.0f / sqrtf(x))
@@ -90,10 +68,7 @@ inline To RocitBitCast(From from) {
   return to;
 }
 inline unsigned __float_as_uint(float x) { return RocitBitCast<unsigned>(x); }
-inline int __float_as_int(float x) { return RocitBitCast<int>(x); }
 inline float __uint_as_float(unsigned x) { return RocitBitCast<float>(x); }
-inline float __int_as_float(int x) { return RocitBitCast<float>(x); }
-inline int __clz(int x) { return x == 0 ? 32 : __builtin_clz(static_cast<unsigned>(x)); }
 inline int __ffs(int x) { return __builtin_ffs(x); }
 template <class T>
 inline T min(T a, T b) { return b < a ? b : a; }
@@ -108,7 +83,6 @@ inline T atomicAdd(T* to, T value) {
   while (!__atomic_compare_exchange(to, &before, &after, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
   return before;
 }
-inline void __threadfence() {}
 
 // Meetings of threads. The defaults are the place of the call.
 
