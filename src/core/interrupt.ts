@@ -2,7 +2,7 @@
 import { seconds } from './clock.ts';
 import { Interrupted, type StopSignal } from './errors.ts';
 
-const BREATH_SECONDS = 0.2;
+const BREATH_SECONDS = 0.05;
 
 let stopSignal: StopSignal | null = null;
 let lastBreath = 0;
@@ -12,7 +12,7 @@ export function requestStop(signal: StopSignal): void {
   stopSignal = signal;
 }
 
-/** Lets timers and signal handlers run, at most every 200 ms. Throws Interrupted once a stop was requested. */
+/** Lets timers and signal handlers run, at most every 50 ms. Throws Interrupted once a stop was requested. */
 export async function breathe(): Promise<void> {
   if (seconds() - lastBreath >= BREATH_SECONDS) {
     await new Promise((resolve) => setImmediate(resolve));
