@@ -137,6 +137,21 @@ class CudaCall {
   std::vector<tensorflow::Tensor> scratch_;
 };
 
+inline int64_t NoWorkspace() { return 0; }
+
+// Runs a function of the contract for the device: on_cpu(parallel), or on_cuda(cuda) with workspace() bytes.
+template <class Device, class OnCpu, class OnCuda, class Workspace = decltype(&NoWorkspace)>
+absl::Status RunOn(tensorflow::OpKernelContext* ctx, const char* op, const OnCpu& on_cpu, const OnCuda& on_cuda,
+                   const Workspace& workspace = &NoWorkspace) {
+  if constexpr (kIsCuda<Device>) {
+    return CudaCall(ctx, op).Run(workspace(), on_cuda);
+  } else {
+    const CallParallel parallel(ctx);
+    on_cpu(&parallel);
+    return absl::OkStatus();
+  }
+}
+
 }  // namespace rocit
 
 // ROCIT_REGISTER("RocitRope", RopeOp, .HostMemory("position_ids")) registers RopeOp<Cpu, T> and, where CUDA is compiled,

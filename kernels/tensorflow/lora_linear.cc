@@ -10,7 +10,6 @@ using tensorflow::OpKernelContext;
 using tensorflow::Tensor;
 using tensorflow::TensorShape;
 using tensorflow::shape_inference::InferenceContext;
-using tensorflow::shape_inference::ShapeHandle;
 
 // P projections; "or [0]" stands for none.
 REGISTER_OP("RocitLoraLinear")
@@ -25,18 +24,7 @@ REGISTER_OP("RocitLoraLinear")
     .Output("z: float")         // [N, sum of R]
     .Attr("T: {float, bfloat16}")
     .Attr("P: int >= 1")
-    .SetShapeFn([](InferenceContext* c) {
-      int count = 0;
-      ShapeHandle x, weight;
-      TF_RETURN_IF_ERROR(c->GetAttr("P", &count));
-      TF_RETURN_IF_ERROR(c->WithRank(c->input(0), 2, &x));
-      for (int p = 0; p < count; ++p) {
-        TF_RETURN_IF_ERROR(c->WithRank(c->input(1 + p), 2, &weight));
-        c->set_output(p, c->Matrix(c->Dim(x, 0), c->Dim(weight, 0)));
-      }
-      c->set_output(count, c->Matrix(c->Dim(x, 0), c->UnknownDim()));
-      return absl::OkStatus();
-    });
+    .SetShapeFn([](InferenceContext* c) { return InferProjections(c, 1); });
 
 REGISTER_OP("RocitLoraLinearGrad")
     .Input("x: T")
@@ -55,15 +43,7 @@ REGISTER_OP("RocitLoraLinearGrad")
     .Attr("T: {float, bfloat16}")
     .Attr("P: int >= 1")
     .Attr("wants_dx: bool")
-    .SetShapeFn([](InferenceContext* c) {
-      int count = 0;
-      bool wants_dx = false;
-      TF_RETURN_IF_ERROR(c->GetAttr("P", &count));
-      TF_RETURN_IF_ERROR(c->GetAttr("wants_dx", &wants_dx));
-      c->set_output(0, wants_dx ? c->input(0) : c->Vector(0));
-      for (int i = 0; i < 2 * count; ++i) c->set_output(1 + i, c->input(1 + count + i));
-      return absl::OkStatus();
-    });
+    .SetShapeFn([](InferenceContext* c) { return InferProjectionGradients(c, 1, 1); });
 
 template <class Device, class T>
 class LoraLinearOp : public OpKernel {

@@ -14,6 +14,32 @@ namespace rocit {
 
 inline std::string Name(const char* list, int p) { return std::string(list) + "[" + std::to_string(p) + "]"; }
 
+// Shapes of y and z, the first outputs, for rows as many as those of the first input; weights begin at `first_weight`.
+inline absl::Status InferProjections(tensorflow::shape_inference::InferenceContext* c, int first_weight) {
+  int count = 0;
+  tensorflow::shape_inference::ShapeHandle x, weight;
+  TF_RETURN_IF_ERROR(c->GetAttr("P", &count));
+  TF_RETURN_IF_ERROR(c->WithRank(c->input(0), 2, &x));
+  for (int p = 0; p < count; ++p) {
+    TF_RETURN_IF_ERROR(c->WithRank(c->input(first_weight + p), 2, &weight));
+    c->set_output(p, c->Matrix(c->Dim(x, 0), c->Dim(weight, 0)));
+  }
+  c->set_output(count, c->Matrix(c->Dim(x, 0), c->UnknownDim()));
+  return absl::OkStatus();
+}
+
+// Of a gradient: so many outputs like the first inputs, or [0] when not wanted, then those like a and b.
+inline absl::Status InferProjectionGradients(tensorflow::shape_inference::InferenceContext* c, int num_gradients,
+                                             int first_weight) {
+  int count = 0;
+  bool wants_dx = false;
+  TF_RETURN_IF_ERROR(c->GetAttr("P", &count));
+  TF_RETURN_IF_ERROR(c->GetAttr("wants_dx", &wants_dx));
+  for (int i = 0; i < num_gradients; ++i) c->set_output(i, wants_dx ? c->input(i) : c->Vector(0));
+  for (int i = 0; i < 2 * count; ++i) c->set_output(num_gradients + i, c->input(first_weight + count + i));
+  return absl::OkStatus();
+}
+
 // The projections of a call, checked.
 class Projections {
  public:
@@ -72,21 +98,6 @@ template <class T>
 absl::Status AllocateTemporary(tensorflow::OpKernelContext* ctx, const tensorflow::TensorShape& shape,
                                tensorflow::Tensor* to) {
   return ctx->allocate_temp(tensorflow::DataTypeToEnum<T>::value, shape, to);
-}
-
-inline int64_t NoWorkspace() { return 0; }
-
-// Runs a function of the contract for the device: on_cpu(parallel), or on_cuda(cuda) with workspace() bytes.
-template <class Device, class OnCpu, class OnCuda, class Workspace>
-absl::Status RunOn(tensorflow::OpKernelContext* ctx, const char* op, const OnCpu& on_cpu, const OnCuda& on_cuda,
-                   const Workspace& workspace) {
-  if constexpr (kIsCuda<Device>) {
-    return CudaCall(ctx, op).Run(workspace(), on_cuda);
-  } else {
-    const CallParallel parallel(ctx);
-    on_cpu(&parallel);
-    return absl::OkStatus();
-  }
 }
 
 // Allocates y and z and computes them from x [rows, in].

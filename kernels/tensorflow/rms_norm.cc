@@ -73,13 +73,9 @@ class RmsNormOp : public OpKernel {
     OP_REQUIRES_OK(ctx, ctx->allocate_output(2, TensorShape({rows}), &rstd));
     const RocitRmsNormArgs args = {DtypeOf<T>(), rows, columns, eps_, x.data(), has_residual ? residual.data() : nullptr,
                                    weight.data(), y->data(), sum->data(), rstd->flat<float>().data()};
-    if constexpr (kIsCuda<Device>) {
-      CudaCall call(ctx, "RocitRmsNorm");
-      OP_REQUIRES_OK(ctx, call.Run(0, [&](const RocitCuda* cuda) { return rocit_rms_norm_cuda(&args, cuda); }));
-    } else {
-      const CallParallel parallel(ctx);
-      rocit_rms_norm(&args, &parallel);
-    }
+    const auto on_cpu = [&](const RocitParallel* parallel) { rocit_rms_norm(&args, parallel); };
+    const auto on_cuda = [&](const RocitCuda* cuda) { return rocit_rms_norm_cuda(&args, cuda); };
+    OP_REQUIRES_OK(ctx, RunOn<Device>(ctx, "RocitRmsNorm", on_cpu, on_cuda));
   }
 
  private:
@@ -108,13 +104,9 @@ class RmsNormGradOp : public OpKernel {
     OP_REQUIRES_OK(ctx, ctx->allocate_output(0, dy.shape(), &dx));
     const RocitRmsNormGradArgs args = {DtypeOf<T>(), rows, columns, dy.data(), has_dsum ? dsum.data() : nullptr,
                                        sum.data(), weight.data(), rstd.flat<float>().data(), dx->data()};
-    if constexpr (kIsCuda<Device>) {
-      CudaCall call(ctx, "RocitRmsNormGrad");
-      OP_REQUIRES_OK(ctx, call.Run(0, [&](const RocitCuda* cuda) { return rocit_rms_norm_grad_cuda(&args, cuda); }));
-    } else {
-      const CallParallel parallel(ctx);
-      rocit_rms_norm_grad(&args, &parallel);
-    }
+    const auto on_cpu = [&](const RocitParallel* parallel) { rocit_rms_norm_grad(&args, parallel); };
+    const auto on_cuda = [&](const RocitCuda* cuda) { return rocit_rms_norm_grad_cuda(&args, cuda); };
+    OP_REQUIRES_OK(ctx, RunOn<Device>(ctx, "RocitRmsNormGrad", on_cpu, on_cuda));
   }
 };
 

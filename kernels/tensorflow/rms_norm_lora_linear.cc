@@ -12,7 +12,6 @@ using tensorflow::OpKernelContext;
 using tensorflow::Tensor;
 using tensorflow::TensorShape;
 using tensorflow::shape_inference::InferenceContext;
-using tensorflow::shape_inference::ShapeHandle;
 
 // P projections; "or [0]" stands for none.
 REGISTER_OP("RocitRmsNormLoraLinear")
@@ -32,17 +31,8 @@ REGISTER_OP("RocitRmsNormLoraLinear")
     .Attr("P: int >= 1")
     .Attr("eps: float")
     .SetShapeFn([](InferenceContext* c) {
-      int count = 0;
-      ShapeHandle x, weight;
-      TF_RETURN_IF_ERROR(c->GetAttr("P", &count));
-      TF_RETURN_IF_ERROR(c->WithRank(c->input(0), 2, &x));
-      for (int p = 0; p < count; ++p) {
-        TF_RETURN_IF_ERROR(c->WithRank(c->input(3 + p), 2, &weight));
-        c->set_output(p, c->Matrix(c->Dim(x, 0), c->Dim(weight, 0)));
-      }
-      c->set_output(count, c->Matrix(c->Dim(x, 0), c->UnknownDim()));
-      c->set_output(count + 1, c->input(1));
-      return absl::OkStatus();
+      c->set_output(c->num_outputs() - 1, c->input(1));
+      return InferProjections(c, 3);
     });
 
 REGISTER_OP("RocitRmsNormLoraLinearGrad")
@@ -65,15 +55,7 @@ REGISTER_OP("RocitRmsNormLoraLinearGrad")
     .Attr("P: int >= 1")
     .Attr("wants_dx: bool")
     .Attr("eps: float")
-    .SetShapeFn([](InferenceContext* c) {
-      int count = 0;
-      bool wants_dx = false;
-      TF_RETURN_IF_ERROR(c->GetAttr("P", &count));
-      TF_RETURN_IF_ERROR(c->GetAttr("wants_dx", &wants_dx));
-      c->set_output(0, wants_dx ? c->input(0) : c->Vector(0));
-      for (int i = 0; i < 2 * count; ++i) c->set_output(1 + i, c->input(2 + count + i));
-      return absl::OkStatus();
-    });
+    .SetShapeFn([](InferenceContext* c) { return InferProjectionGradients(c, 1, 2); });
 
 absl::Status ReadEps(const char* op, OpKernelConstruction* ctx, float* eps) {
   TF_RETURN_IF_ERROR(ctx->GetAttr("eps", eps));
@@ -96,7 +78,7 @@ class Normed {
                                    rstd_.flat<float>().data()};
     return RunOn<Device>(
         ctx, op, [&](const RocitParallel* parallel) { rocit_rms_norm(&args, parallel); },
-        [&](const RocitCuda* cuda) { return rocit_rms_norm_cuda(&args, cuda); }, NoWorkspace);
+        [&](const RocitCuda* cuda) { return rocit_rms_norm_cuda(&args, cuda); });
   }
 
   absl::Status Back(OpKernelContext* ctx, const char* op, const Tensor& dy, const Tensor* dsum, const Tensor& sum,
@@ -106,7 +88,7 @@ class Normed {
                                        rstd_.flat<float>().data(), dx->data()};
     return RunOn<Device>(
         ctx, op, [&](const RocitParallel* parallel) { rocit_rms_norm_grad(&args, parallel); },
-        [&](const RocitCuda* cuda) { return rocit_rms_norm_grad_cuda(&args, cuda); }, NoWorkspace);
+        [&](const RocitCuda* cuda) { return rocit_rms_norm_grad_cuda(&args, cuda); });
   }
 
   const void* data() const { return y_.data(); }

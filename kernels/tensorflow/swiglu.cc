@@ -54,13 +54,9 @@ class SwigluOp : public OpKernel {
     Tensor* y = nullptr;
     OP_REQUIRES_OK(ctx, ctx->allocate_output(0, gate.shape(), &y));
     const RocitSwigluArgs args = {DtypeOf<T>(), rows, size, size, size, size, gate.data(), up.data(), y->data()};
-    if constexpr (kIsCuda<Device>) {
-      CudaCall call(ctx, "RocitSwiglu");
-      OP_REQUIRES_OK(ctx, call.Run(0, [&](const RocitCuda* cuda) { return rocit_swiglu_cuda(&args, cuda); }));
-    } else {
-      const CallParallel parallel(ctx);
-      rocit_swiglu(&args, &parallel);
-    }
+    const auto on_cpu = [&](const RocitParallel* parallel) { rocit_swiglu(&args, parallel); };
+    const auto on_cuda = [&](const RocitCuda* cuda) { return rocit_swiglu_cuda(&args, cuda); };
+    OP_REQUIRES_OK(ctx, RunOn<Device>(ctx, "RocitSwiglu", on_cpu, on_cuda));
   }
 };
 
@@ -82,13 +78,9 @@ class SwigluGradOp : public OpKernel {
     OP_REQUIRES_OK(ctx, ctx->allocate_output(1, dy.shape(), &d_up));
     const RocitSwigluGradArgs args = {DtypeOf<T>(), rows, size, size, size, size, size, size,
                                       dy.data(), gate.data(), up.data(), d_gate->data(), d_up->data()};
-    if constexpr (kIsCuda<Device>) {
-      CudaCall call(ctx, "RocitSwigluGrad");
-      OP_REQUIRES_OK(ctx, call.Run(0, [&](const RocitCuda* cuda) { return rocit_swiglu_grad_cuda(&args, cuda); }));
-    } else {
-      const CallParallel parallel(ctx);
-      rocit_swiglu_grad(&args, &parallel);
-    }
+    const auto on_cpu = [&](const RocitParallel* parallel) { rocit_swiglu_grad(&args, parallel); };
+    const auto on_cuda = [&](const RocitCuda* cuda) { return rocit_swiglu_grad_cuda(&args, cuda); };
+    OP_REQUIRES_OK(ctx, RunOn<Device>(ctx, "RocitSwigluGrad", on_cpu, on_cuda));
   }
 };
 

@@ -12,7 +12,6 @@ using tensorflow::OpKernelContext;
 using tensorflow::Tensor;
 using tensorflow::TensorShape;
 using tensorflow::shape_inference::InferenceContext;
-using tensorflow::shape_inference::ShapeHandle;
 
 // P projections; "or [0]" stands for none.
 REGISTER_OP("RocitSwigluLoraLinear")
@@ -28,18 +27,7 @@ REGISTER_OP("RocitSwigluLoraLinear")
     .Output("z: float")  // [N, sum of R]
     .Attr("T: {float, bfloat16}")
     .Attr("P: int >= 1")
-    .SetShapeFn([](InferenceContext* c) {
-      int count = 0;
-      ShapeHandle gate, weight;
-      TF_RETURN_IF_ERROR(c->GetAttr("P", &count));
-      TF_RETURN_IF_ERROR(c->WithRank(c->input(0), 2, &gate));
-      for (int p = 0; p < count; ++p) {
-        TF_RETURN_IF_ERROR(c->WithRank(c->input(2 + p), 2, &weight));
-        c->set_output(p, c->Matrix(c->Dim(gate, 0), c->Dim(weight, 0)));
-      }
-      c->set_output(count, c->Matrix(c->Dim(gate, 0), c->UnknownDim()));
-      return absl::OkStatus();
-    });
+    .SetShapeFn([](InferenceContext* c) { return InferProjections(c, 2); });
 
 REGISTER_OP("RocitSwigluLoraLinearGrad")
     .Input("gate: T")
@@ -60,15 +48,7 @@ REGISTER_OP("RocitSwigluLoraLinearGrad")
     .Attr("T: {float, bfloat16}")
     .Attr("P: int >= 1")
     .Attr("wants_dx: bool")
-    .SetShapeFn([](InferenceContext* c) {
-      int count = 0;
-      bool wants_dx = false;
-      TF_RETURN_IF_ERROR(c->GetAttr("P", &count));
-      TF_RETURN_IF_ERROR(c->GetAttr("wants_dx", &wants_dx));
-      for (int i = 0; i < 2; ++i) c->set_output(i, wants_dx ? c->input(i) : c->Vector(0));
-      for (int i = 0; i < 2 * count; ++i) c->set_output(2 + i, c->input(2 + count + i));
-      return absl::OkStatus();
-    });
+    .SetShapeFn([](InferenceContext* c) { return InferProjectionGradients(c, 2, 2); });
 
 // gate and up, checked, and silu(gate) up as a tensor of this call.
 template <class Device, class T>
@@ -83,7 +63,7 @@ class Gated {
     const RocitSwigluArgs args = {DtypeOf<T>(), gate.dim_size(0), size, size, size, size, gate.data(), up.data(), y_.data()};
     return RunOn<Device>(
         ctx, op, [&](const RocitParallel* parallel) { rocit_swiglu(&args, parallel); },
-        [&](const RocitCuda* cuda) { return rocit_swiglu_cuda(&args, cuda); }, NoWorkspace);
+        [&](const RocitCuda* cuda) { return rocit_swiglu_cuda(&args, cuda); });
   }
 
   absl::Status Back(OpKernelContext* ctx, const char* op, const Tensor& dy, Tensor* d_gate, Tensor* d_up) {
@@ -92,7 +72,7 @@ class Gated {
                                       ctx->input(0).data(), ctx->input(1).data(), d_gate->data(), d_up->data()};
     return RunOn<Device>(
         ctx, op, [&](const RocitParallel* parallel) { rocit_swiglu_grad(&args, parallel); },
-        [&](const RocitCuda* cuda) { return rocit_swiglu_grad_cuda(&args, cuda); }, NoWorkspace);
+        [&](const RocitCuda* cuda) { return rocit_swiglu_grad_cuda(&args, cuda); });
   }
 
   int64_t rows() const { return y_.dim_size(0); }

@@ -66,7 +66,7 @@ class TreeAttentionOp : public OpKernel {
   void Compute(OpKernelContext* ctx) override {
     RocitTreeAttentionArgs args = {};
     OP_REQUIRES_OK(ctx, ReadAttention("RocitTreeAttention", DtypeOf<T>(), attributes_, ctx->input(0), ctx->input(1),
-                                   ctx->input(2), ctx->input(3), ctx->input(4), &args.in));
+                                      ctx->input(2), ctx->input(3), ctx->input(4), &args.in));
     Tensor *out = nullptr, *lse = nullptr;
     OP_REQUIRES_OK(ctx, ctx->allocate_output(0, ctx->input(0).shape(), &out));
     OP_REQUIRES_OK(ctx, ctx->allocate_output(1, TensorShape({args.in.num_queries, args.in.num_heads}), &lse));
@@ -91,7 +91,7 @@ class TreeAttentionGradOp : public OpKernel {
     const Tensor &dout = ctx->input(0), &q = ctx->input(1), &out = ctx->input(4), &lse = ctx->input(5);
     RocitTreeAttentionGradArgs args = {};
     OP_REQUIRES_OK(ctx, ReadAttention(op, DtypeOf<T>(), attributes_, q, ctx->input(2), ctx->input(3), ctx->input(6),
-                                   ctx->input(7), &args.in));
+                                      ctx->input(7), &args.in));
     OP_REQUIRES_OK(ctx, CheckShape(op, "dout", dout, q.shape()));
     OP_REQUIRES_OK(ctx, CheckShape(op, "out", out, q.shape()));
     OP_REQUIRES_OK(ctx, CheckShape(op, "lse", lse, TensorShape({args.in.num_queries, args.in.num_heads})));

@@ -36,19 +36,13 @@ REGISTER_OP("RocitTreeAttentionLoraLinear")
     .Attr("num_key_value_heads: int >= 1")
     .Attr("scale: float")
     .SetShapeFn([](InferenceContext* c) {
-      int count = 0, heads = 0;
-      ShapeHandle q, weight;
-      TF_RETURN_IF_ERROR(c->GetAttr("P", &count));
+      int heads = 0;
+      ShapeHandle q;
       TF_RETURN_IF_ERROR(c->GetAttr("num_heads", &heads));
       TF_RETURN_IF_ERROR(c->WithRank(c->input(0), 2, &q));
-      for (int p = 0; p < count; ++p) {
-        TF_RETURN_IF_ERROR(c->WithRank(c->input(5 + p), 2, &weight));
-        c->set_output(p, c->Matrix(c->Dim(q, 0), c->Dim(weight, 0)));
-      }
-      c->set_output(count, c->Matrix(c->Dim(q, 0), c->UnknownDim()));
-      c->set_output(count + 1, q);
-      c->set_output(count + 2, c->Matrix(c->Dim(q, 0), heads));
-      return absl::OkStatus();
+      c->set_output(c->num_outputs() - 2, q);
+      c->set_output(c->num_outputs() - 1, c->Matrix(c->Dim(q, 0), heads));
+      return InferProjections(c, 5);
     });
 
 REGISTER_OP("RocitTreeAttentionLoraLinearGrad")
@@ -79,15 +73,7 @@ REGISTER_OP("RocitTreeAttentionLoraLinearGrad")
     .Attr("num_heads: int >= 1")
     .Attr("num_key_value_heads: int >= 1")
     .Attr("scale: float")
-    .SetShapeFn([](InferenceContext* c) {
-      int count = 0;
-      bool wants_dx = false;
-      TF_RETURN_IF_ERROR(c->GetAttr("P", &count));
-      TF_RETURN_IF_ERROR(c->GetAttr("wants_dx", &wants_dx));
-      for (int i = 0; i < 3; ++i) c->set_output(i, wants_dx ? c->input(i) : c->Vector(0));
-      for (int i = 0; i < 2 * count; ++i) c->set_output(3 + i, c->input(7 + count + i));
-      return absl::OkStatus();
-    });
+    .SetShapeFn([](InferenceContext* c) { return InferProjectionGradients(c, 3, 7); });
 
 template <class Device, class T>
 class TreeAttentionLoraLinearOp : public OpKernel {

@@ -1,7 +1,6 @@
 // AdamW (Loshchilov and Hutter, arXiv 1711.05101) over all trainable tensors in one call, with clipping by the global
 // norm. Purely functional: parameters and state come back as new tensors, so no alias of the old ones ever changes and
 // a step that went wrong is undone by forgetting its results.
-
 import { floatBits } from '../host_inputs.ts';
 import * as p from '../primitives.ts';
 import { hasKernel } from '../runtime.ts';
