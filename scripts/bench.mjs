@@ -2,6 +2,7 @@
 // and PEFT, that of transformers + PEFT on the same samples, measured in turn. Run it on a machine that is idle.
 import { cpus, loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
+import { benchPrepare } from './bench/prepare.mjs';
 import { bestPeftSetting, findPython, measurePeft, measureRocit } from './bench/programs.mjs';
 import { describeMemory, describeSpeed } from './bench/report.mjs';
 import { oneBatch, writeSamples } from './bench/samples.mjs';
@@ -46,6 +47,8 @@ the English role-specific rows with descriptions, which scripts/make_description
   --alone           without PEFT
   --quick           fewer samples, one repeat
   --json            one JSON object on stdout
+
+npm run bench -- prepare   times tokenising instead (-- prepare --help)
 
 ROCIT_TORCH_PYTHON names the Python with torch, transformers and peft (python3).
 `;
@@ -127,6 +130,11 @@ function compareMemory(options, work, dtype, python) {
 }
 
 await runAsProgram(async () => {
+  const [what, ...rest] = process.argv.slice(2);
+  if (what === 'prepare') {
+    await bootstrap();
+    return await benchPrepare(rest);
+  }
   const options = readArguments();
   if (options.help) return process.stdout.write(HELP);
   await bootstrap();

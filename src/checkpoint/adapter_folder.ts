@@ -2,6 +2,7 @@
 import { existsSync, realpathSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { UserError } from '../core/errors.ts';
+import { expandHome } from '../core/files.ts';
 import { log } from '../core/log.ts';
 
 const CONFIG = 'adapter_config.json';
@@ -11,8 +12,9 @@ const CONFIG = 'adapter_config.json';
  * null.
  * @throws UserError when there is no adapter
  */
-export function adapterFolder(name: string | null): string | null {
-  if (name === null || name === 'none') return null;
+export function adapterFolder(given: string | null): string | null {
+  if (given === null || given === 'none') return null;
+  const name = expandHome(given);
   if (existsSync(join(name, CONFIG))) return name;
   for (const link of ['best', 'last']) {
     const folder = join(name, link);

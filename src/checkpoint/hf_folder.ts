@@ -34,6 +34,7 @@ export function openHfFolder(path: string): HfFolder {
   }
   const config = readJsonFile(join(path, 'config.json'), 'the config of a model');
   if (!isObject(config)) throw new UserError(`${path}/config.json: expected an object, got other JSON; restore it.`);
+  refuseQuantised(path, config);
   const single = join(path, SINGLE);
   if (existsSync(single)) {
     return { path, config, tensors: readSafetensorsHeader(single).tensors, files: [single] };
@@ -43,6 +44,26 @@ export function openHfFolder(path: string): HfFolder {
     `${path}: expected ${SINGLE} or ${INDEX}, got ${otherWeights(path)}; save the model as safetensors.`,
   );
 }
+
+/** @throws UserError for weights that are stored in fewer bits, by config.json's `quantization_config` */
+function refuseQuantised(path: string, { quantization_config: settings }: Record<string, unknown>): void {
+  if (!isObject(settings)) return;
+  const bits = [settings.bits, settings.load_in_4bit === true ? 4 : null, settings.load_in_8bit === true ? 8 : null];
+  const width = bits.find((value) => typeof value === 'number');
+  const method = `${settings.quant_method ?? 'an unnamed method'}${width === undefined ? '' : `, ${width} bits`}`;
+  throw quantised(`${path}/config.json`, `${method} (quantization_config)`);
+}
+
+function quantised(place: string, how: string): UserError {
+  return new UserError(
+    `${place}: expected a base model in float32, float16 or bfloat16, got a quantised one: ${how}; ` +
+      'use the original model, from which it was made.',
+  );
+}
+
+/** Names that quantised weights have, whatever config.json says. */
+const QUANTISED_NAME =
+  /\.(qweight|qzeros|scales|g_idx|weight_scale(_inv)?|weight_packed|SCB|absmax|quant_map|quant_state\..+)$/;
 
 function otherWeights(path: string): string {
   const found = readdirSync(path).filter((name) => /\.(bin|pth?|ckpt|h5|gguf|safetensors)$/.test(name));
@@ -92,6 +113,12 @@ export function loadTensors(
 ): Map<string, Tensor> {
   const { dtype, ignore = [] } = options;
   const faults = compareTensors(folder.tensors, expected, ignore);
+  const coded = [...folder.tensors.values()].filter(
+    (info) => QUANTISED_NAME.test(info.name) || (expected.has(info.name) && info.dtype === 'U8'),
+  );
+  if (coded[0] !== undefined && faults.length > 0) {
+    throw quantised(folder.path, `${coded.length} tensors like ${coded[0].name} of ${coded[0].dtype}`);
+  }
   if (faults.length > 0) {
     throw new UserError(
       `${folder.path}: expected the tensors of its config.json, got ${faults.join('; ')}; check that config and weights belong together.`,

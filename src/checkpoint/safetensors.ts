@@ -142,7 +142,11 @@ function readMetadata(path: string, entry: unknown): Record<string, string> {
 function readEntry(path: string, name: string, entry: unknown, dataBytes: number): TensorInfo | string {
   if (!isObject(entry)) return `${name}: no object`;
   const { dtype, shape, data_offsets } = entry;
-  if (!isDType(dtype)) return `${name}: dtype ${String(dtype)} (known: ${Object.keys(BYTES_PER_VALUE).join(', ')})`;
+  if (!isDType(dtype)) {
+    const isCoded = /^(F8|F4|I8|U4|I4)/.test(String(dtype));
+    const known = Object.keys(BYTES_PER_VALUE).join(', ');
+    return `${name}: dtype ${String(dtype)}${isCoded ? ', which is quantised' : ''} (known: ${known})`;
+  }
   if (!isCounts(shape)) return `${name}: shape ${JSON.stringify(shape)}`;
   if (!isCounts(data_offsets) || data_offsets.length !== 2) return `${name}: offsets ${JSON.stringify(data_offsets)}`;
   const [begin = 0, end = 0] = data_offsets;

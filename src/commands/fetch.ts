@@ -5,6 +5,7 @@ import type { Progress } from '../checkpoint/fetched_folder.ts';
 import { fetchRepo, type HubRepo, isRepoId } from '../checkpoint/hub.ts';
 import { hubFromEnvironment } from '../checkpoint/hub_client.ts';
 import { UserError } from '../core/errors.ts';
+import { expandHome } from '../core/files.ts';
 import { log } from '../core/log.ts';
 import { type Bar, startBar } from './progress_bar.ts';
 
@@ -22,7 +23,8 @@ export async function fetchCommand(name: string, options: FetchOptions): Promise
   if (repo === null && options.revision !== undefined) {
     throw new UserError(`fetch: expected no --revision for ${name}, got ${revision}; its version is fixed.`);
   }
-  const folder = options.output ?? (name === 'rolebench' ? join('data', 'rolebench') : baseModelFolder(name));
+  const usual = name === 'rolebench' ? join('data', 'rolebench') : baseModelFolder(name);
+  const folder = expandHome(options.output ?? usual);
   const bar = showProgress();
   try {
     const isNew = repo

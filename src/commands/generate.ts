@@ -42,11 +42,18 @@ export async function generateCommand(
   const tokenizer = await loadTokenizer(base);
   const template = chooseTemplate(config, tokenizer, adapter);
   const messages = await rolePrompt(config.data, template, { role: role.trim(), question: question.trim() });
-  const prompt = Int32Array.from(createPromptEncoder(tokenizer, template).encodePrompt(messages));
+  const encoder = createPromptEncoder(tokenizer, template);
+  const prompt = await encoder.encodePrompt(messages);
   await startEngine();
   const model = loadModel(base, config.model);
   if (adapter !== null) loadAdapterInto(model, adapter);
-  const settings = { temperature, top_p, max_new_tokens, seed, stop_ids: stopIds(base, tokenizer.eosId) };
+  const settings = {
+    temperature,
+    top_p,
+    max_new_tokens,
+    seed,
+    stop_ids: new Set([...stopIds(base, tokenizer.eosId), ...encoder.endIds(messages)]),
+  };
   const result = await printAnswer(options.json, (events) =>
     answerPrompt(model, tokenizer, prompt, { ...settings, ...events }),
   );
@@ -79,7 +86,7 @@ function checkOptions({ role, question, temperature, topP, maxNewTokens, seed }:
 
 /** The template the adapter was trained with; the config's for the base and for adapters that do not say. */
 function chooseTemplate({ data }: Config, tokenizer: Tokenizer, adapter: string | null): PromptTemplate {
-  const configured = () => promptTemplate(data.template, data.language, tokenizer.chatTemplate);
+  const configured = () => promptTemplate(data.template, data.language, tokenizer.chatTemplate, data.template_date);
   const stored = adapterTemplate(adapter);
   if (stored === null) return configured();
   const isNamed = stored.name === data.template;

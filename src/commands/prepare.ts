@@ -7,7 +7,8 @@ import { packingQuality } from '../data/packing_quality.ts';
 import { prepare } from '../data/prepare.ts';
 import type { PrepareProgress } from '../data/prepare_options.ts';
 import type { PreparedSplit } from '../data/prepared.ts';
-import { DROP_REASONS, type SplitStats, type TokenizedSample } from '../data/sample.ts';
+import { placeText } from '../data/refusals.ts';
+import type { TokenizedSample } from '../data/sample.ts';
 import { countTargets } from '../data/tokenize.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import { resolveBase } from '../models/load.ts';
@@ -28,7 +29,7 @@ export async function prepareCommand(config: Config, { show }: PrepareCommandOpt
   let tokens = 0;
   const onProgress = (progress: PrepareProgress) => {
     ({ tokens } = progress);
-    bar.update(progress.rows / Math.max(1, progress.total_rows), `${thousands(tokens)} tokens`);
+    bar.update(progress.bytes / Math.max(1, progress.total_bytes), `${thousands(tokens)} tokens`);
   };
   const { data, training, model } = config;
   const options = { data, tokenizer_folder: resolveBase(model.base), seed: training.seed, onProgress };
@@ -36,11 +37,11 @@ export async function prepareCommand(config: Config, { show }: PrepareCommandOpt
   const took = seconds() - start;
   const speed = `${thousands(tokens)} tokens in ${took.toFixed(1)} s (${thousands(tokens / took)} tokens/s)`;
   log.info(prepared.isFresh ? `${prepared.folder} is up to date` : `${prepared.folder}: ${speed}`);
+  const splits = [prepared.train, ...(prepared.eval === null ? [] : [prepared.eval])];
   const count = Math.min(show ?? 0, prepared.train.numSamples);
-  const shown = Array.from({ length: count }, (_, i) => prepared.train.sample(i));
-  for (const [i, sample] of shown.entries()) process.stdout.write(sampleText(prepared.tokenizer, sample, i));
-  if (count > 0) process.stdout.write(sampleTreeText(shown, (ids) => prepared.tokenizer.decode(ids)));
-  process.stdout.write(summaryTable([prepared.train, ...(prepared.eval === null ? [] : [prepared.eval])]));
+  if (count > 0) showSamples(prepared.tokenizer, prepared.train, count);
+  if (count > 0) for (const split of splits) showExamples(prepared.tokenizer, split);
+  process.stdout.write(summaryTable(splits));
   log.info(packingLine(packingQuality(firstSteps(prepared.train, config), config.packing), config.packing));
 }
 
@@ -52,14 +53,43 @@ function firstSteps(split: PreparedSplit, { batching, training, data }: Config):
   return stepsOf(plan, MEASURED_STEPS);
 }
 
-/** One row a split: roles, questions, samples, tokens, targets, dropped (by reason), truncated. */
+function showSamples(tokenizer: Tokenizer, split: PreparedSplit, count: number): void {
+  const shown = Array.from({ length: count }, (_, i) => split.sample(i));
+  for (const [i, sample] of shown.entries()) process.stdout.write(sampleText(tokenizer, sample, `sample ${i}`));
+  process.stdout.write(sampleTreeText(shown, (ids) => tokenizer.decode(ids)));
+}
+
+/** One row for each thing that happened to rows of the split: as a sample, or where it stands and why it is none. */
+function showExamples(tokenizer: Tokenizer, split: PreparedSplit): void {
+  for (const example of split.stats.examples) {
+    const { kind, sample, problem } = example;
+    const name = `${split.name}, ${kind}`;
+    if (sample !== null) process.stdout.write(sampleText(tokenizer, split.sample(sample), name));
+    else process.stdout.write(`── ${name}: ${placeText(example)}${problem === null ? '' : `: ${problem}`}\n\n`);
+  }
+}
+
+/** One row a split: roles, questions, samples, tokens, targets, and what happened to rows and answers, by reason. */
 export function summaryTable(splits: readonly Pick<PreparedSplit, 'name' | 'stats'>[]): string {
-  const head = ['split', 'roles', 'questions', 'samples', 'tokens', 'targets', 'dropped', 'truncated'];
+  const head = [
+    'split',
+    'roles',
+    'questions',
+    'samples',
+    'tokens',
+    'targets',
+    'dropped',
+    'refused',
+    'truncated',
+    'answers',
+  ];
   const rows = splits.map(({ name, stats }) => [
     name,
     ...[stats.roles, stats.questions, stats.samples, stats.tokens, stats.targets].map(thousands),
-    droppedText(stats),
+    countsText(stats.dropped),
+    countsText(stats.refused),
     thousands(stats.truncated),
+    countsText(stats.answers, false),
   ]);
   const widths = head.map((title, c) => Math.max(title.length, ...rows.map((row) => row[c]?.length ?? 0)));
   const line = (cells: string[]) =>
@@ -67,18 +97,19 @@ export function summaryTable(splits: readonly Pick<PreparedSplit, 'name' | 'stat
   return `${[head, ...rows].map(line).join('\n')}\n`;
 }
 
-function droppedText({ dropped }: SplitStats): string {
-  const reasons = DROP_REASONS.filter((reason) => dropped[reason] > 0);
-  const total = reasons.reduce((sum, reason) => sum + dropped[reason], 0);
-  const parts = reasons.map((reason) => `${thousands(dropped[reason])} ${reason}`);
-  return total === 0 ? '0' : `${thousands(total)} (${parts.join(', ')})`;
+/** A sum and what it is made of: `3 (2 too_long, 1 empty_answer)`; of things that overlap the parts alone. */
+function countsText(counts: Readonly<Record<string, number>>, hasSum = true): string {
+  const found = Object.entries(counts).filter(([, count]) => count > 0);
+  const parts = found.map(([reason, count]) => `${thousands(count)} ${reason}`).join(', ');
+  if (found.length === 0) return hasSum ? '0' : '–';
+  return hasSum ? `${thousands(found.reduce((sum, [, count]) => sum + count, 0))} (${parts})` : parts;
 }
 
 /** The text of a sample, targets green; where colours are off they stand in ⟦ ⟧. */
-function sampleText(tokenizer: Tokenizer, sample: TokenizedSample, i: number): string {
+function sampleText(tokenizer: Tokenizer, sample: TokenizedSample, name: string): string {
   const { role, row, answer_index, input_ids, is_target } = sample;
   const counts = `${input_ids.length} tokens, ${countTargets(is_target)} targets`;
-  const head = `── sample ${i}: ${role}, row ${row}, answer ${answer_index}: ${counts}\n`;
+  const head = `── ${name}: ${role}, row ${row}, answer ${answer_index}: ${counts}\n`;
   let text = '';
   let start = 0;
   for (let t = 1; t <= input_ids.length; t++) {

@@ -36,7 +36,8 @@ export async function scoreCommand(
   log.info(`Scoring ${base} ${folder === null ? 'without adapter' : `with ${folder}`}.`);
   const data = await prepareData(config, base);
   warnOfTemplate(folder, data);
-  if (data.eval === null) throw new UserError('data.eval_split: expected a held-out split, got none; set one.');
+  if (data.eval === null)
+    throw new UserError('data.eval_split: expected a held-out split, got none; set it, or data.eval_fraction.');
   await scoreSplit(model, data.eval, config);
 }
 
@@ -47,7 +48,7 @@ async function prepareData(config: Config, base: string): Promise<PreparedData> 
       data: config.data,
       tokenizer_folder: base,
       seed: config.training.seed,
-      onProgress: ({ rows, total_rows }) => bar.update(rows / total_rows),
+      onProgress: ({ bytes, total_bytes }) => bar.update(bytes / Math.max(1, total_bytes)),
     });
   } finally {
     bar.stop();

@@ -2,11 +2,13 @@
 import type { LoadedConfig } from '../config/load.ts';
 import { seconds } from '../core/clock.ts';
 import { UserError } from '../core/errors.ts';
+import { expandHome } from '../core/files.ts';
 import { log } from '../core/log.ts';
 import type { PackSettings } from '../data/pack.ts';
 import { packingQuality } from '../data/packing_quality.ts';
 import type { PrepareProgress } from '../data/prepare_options.ts';
 import { openProfile, type Profile, type ProfileSummary } from '../engine/profile.ts';
+import { withAdapterSettings } from '../training/adapter_settings.ts';
 import { type DryRun, dryRun } from '../training/dry_run.ts';
 import type { StepMetrics } from '../training/metrics.ts';
 import { stepsOf } from '../training/plan.ts';
@@ -24,11 +26,12 @@ export interface TrainOptions {
 }
 
 /** Prints the run folder on stdout (a JSON summary with `json`); steps, evaluations and the bar go to stderr. */
-export async function trainCommand(loaded: LoadedConfig, options: TrainOptions): Promise<void> {
+export async function trainCommand(given: LoadedConfig, options: TrainOptions): Promise<void> {
+  const loaded = withAdapterSettings(given);
   if (options.dryRun) return await showDryRun(loaded, options);
   log.info(loaded.text.trimEnd());
   const screen = createScreen();
-  const profile = options.profile === null ? null : openProfile(options.profile);
+  const profile = options.profile === null ? null : openProfile(expandHome(options.profile));
   try {
     const summary = await train(loaded, options, profile === null ? screen.events : profiled(screen.events, profile));
     const text = options.json ? JSON.stringify(summary) : summary.folder;
@@ -80,8 +83,8 @@ async function showDryRun({ config, text }: LoadedConfig, { json, profile }: Tra
 
 const onPrepare =
   (bar: Bar) =>
-  ({ rows, total_rows, tokens }: PrepareProgress) =>
-    bar.update(rows / Math.max(1, total_rows), `${rows} rows, ${tokens} tokens`);
+  ({ bytes, total_bytes, tokens }: PrepareProgress) =>
+    bar.update(bytes / Math.max(1, total_bytes), `${tokens} tokens`);
 
 function describeDryRun(run: DryRun, packing: PackSettings): string {
   const { memory, training_seconds, evaluation_seconds } = run;
@@ -113,7 +116,7 @@ function createScreen(): Screen {
       bar?.stop();
       const { engine } = identity;
       const place = `${engine.backend} ${engine.tensorflow ?? ''} on ${engine.device}, ${engine.threads} threads, ${engine.kernels.length} kernels`;
-      log.info(`${data.train.stats.samples} training samples, ${data.eval.stats.samples} held out · ${place}`);
+      log.info(`${data.train.stats.samples} training samples, ${data.eval?.stats.samples ?? 0} held out · ${place}`);
       const quality = packingQuality(stepsOf(plan, MEASURED_STEPS), identity.settings.packing);
       log.info(packingLine(quality, identity.settings.packing));
       log.info(done === 0 ? `${plan.totalSteps} steps` : `continuing after step ${done} of ${plan.totalSteps}`);

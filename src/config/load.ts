@@ -2,12 +2,13 @@
 // What is wrong with the values is told by mistakes.ts; the keys themselves stand in schema.ts.
 import { LineCounter, parseDocument } from 'yaml';
 import { UserError } from '../core/errors.ts';
-import { readTextFile } from '../core/files.ts';
+import { expandHome, readTextFile } from '../core/files.ts';
 import { describeIssues, isLeaf, isSection, leafPaths, unknownKey } from './mistakes.ts';
 import { type Config, configSchema } from './schema.ts';
 import { configText } from './text.ts';
 
-export type Origin = 'default' | 'file' | 'command line';
+/** `adapter`: taken from the adapter that a run starts from. */
+export type Origin = 'default' | 'file' | 'command line' | 'adapter';
 /** Dotted path of a leaf → where its value came from. Holds every leaf of the schema. */
 export type Origins = Map<string, Origin>;
 
@@ -26,7 +27,7 @@ type Values = Record<string, unknown>;
  * @throws UserError that lists every wrong key at once, with what was expected, what came and, for an unknown key, the nearest.
  */
 export function loadConfig(path: string, overrides: readonly string[] = []): LoadedConfig {
-  const values = readConfigFile(path);
+  const values = readConfigFile(expandHome(path));
   const origins: Origins = new Map(leafPaths().map((leaf) => [leaf, 'default']));
   for (const leaf of givenLeaves(values)) origins.set(leaf, 'file');
   const mistakes: string[] = [];
@@ -41,7 +42,23 @@ export function loadConfig(path: string, overrides: readonly string[] = []): Loa
   const parsed = configSchema.safeParse(values);
   if (!parsed.success) mistakes.unshift(...describeIssues(parsed.error.issues, values, origins));
   if (mistakes.length > 0 || !parsed.success) throw new UserError(listMistakes(path, mistakes));
-  return { config: parsed.data, origins, text: configText(parsed.data, origins) };
+  const config = withHome(parsed.data);
+  return { config, origins, text: configText(config, origins) };
+}
+
+/** `~/` at the start of a path is the home folder, as in a shell. */
+function withHome(config: Config): Config {
+  const { model, data, output_dir } = config;
+  return {
+    ...config,
+    model: {
+      ...model,
+      base: expandHome(model.base),
+      adapter: model.adapter === null ? null : expandHome(model.adapter),
+    },
+    data: { ...data, path: expandHome(data.path) },
+    output_dir: expandHome(output_dir),
+  };
 }
 
 function listMistakes(path: string, mistakes: string[]): string {

@@ -74,7 +74,7 @@ function describeSchema(schema: JsonSchema): string {
     case 'null':
       return 'null';
     case 'string':
-      return 'a text';
+      return schema.format === 'date' ? 'a day as YYYY-MM-DD' : 'a text';
     case 'boolean':
       return 'true | false';
     case 'integer':

@@ -29,8 +29,12 @@ const data = z.strictObject({
   source: z
     .enum(['rolebench', 'chat_jsonl'])
     .default('rolebench')
-    .describe('RoleBench as released, or JSONL rows with `messages`'),
-  path: z.string().min(1).default('data/rolebench').describe('Folder of the data, relative to the working directory'),
+    .describe('RoleBench as released, or chat rows: `messages`, or `conversations` as ShareGPT has them'),
+  path: z
+    .string()
+    .min(1)
+    .default('data/rolebench')
+    .describe('Folder of the data, relative to the working directory; for chat rows also one file of them'),
   language: z.enum(['eng', 'zh']).default('eng').describe('Language half of RoleBench and of the system instruction'),
   generalization: z
     .enum(['instruction', 'role'])
@@ -41,20 +45,28 @@ const data = z.strictObject({
     .min(1)
     .default(['general', 'role_specific'])
     .describe('Kinds of RoleBench questions to read'),
-  train_split: z.string().min(1).default('train').describe("The training file's name without .jsonl"),
+  train_split: z.string().min(1).default('train').describe("The training file's name without .jsonl or .json"),
   eval_split: z
     .string()
     .min(1)
     .nullable()
     .default('test')
-    .describe("The held-out file's name without .jsonl; null when eval_fraction draws it from the training file"),
+    .describe(
+      "The held-out file's name without .jsonl or .json; null when eval_fraction draws it from the training file, or for no evaluation",
+    ),
   eval_fraction: z
     .number()
     .gt(0)
     .lt(1)
     .nullable()
     .default(null)
-    .describe("Share of each role's questions held out by seed, all answers of a question together"),
+    .describe('Share of the questions held out by seed, all answers of a question together; null holds none out'),
+  eval_sampling: z
+    .enum(['per_role', 'across_roles'])
+    .default('per_role')
+    .describe(
+      'What eval_fraction is a share of; per_role: the questions of each role; across_roles: all questions together, for rows that have a persona each',
+    ),
   answers: z.enum(['all', 'first']).default('all').describe('How many of the answers to one question to train on'),
   answer_weight: z
     .enum(['uniform', 'balanced'])
@@ -66,6 +78,18 @@ const data = z.strictObject({
     .enum(['rolellama', 'chatglm2', 'chat_template'])
     .default('rolellama')
     .describe("Prompt markup: the RoleLLaMA paper's, ChatGLM2's, or the base model's own chat template"),
+  template_date: z.iso
+    .date()
+    .default('2024-07-26')
+    .describe(
+      'The day that a chat template is told when it asks for one (strftime_now), so that prompts stay the same',
+    ),
+  on_bad_row: z
+    .enum(['error', 'drop'])
+    .default('error')
+    .describe(
+      'What happens to rows that are broken, or that the chat template refuses; drop leaves them out and counts them',
+    ),
   max_seq_length: z.int().min(8).default(1024).describe('Longest sample in tokens, prompt and answer together'),
   overflow: z
     .enum(['drop', 'truncate_answer', 'error'])
@@ -159,10 +183,6 @@ function checkData(config: z.infer<typeof data>, report: Report): void {
   if (eval_split !== null && eval_fraction !== null) {
     const what = `expected null beside data.eval_split ${eval_split}, got ${eval_fraction}`;
     report(['data', 'eval_fraction'], `${what}; set data.eval_split=null to hold out a fraction.`);
-  }
-  if (eval_split === null && eval_fraction === null) {
-    const what = 'expected a split, or null with data.eval_fraction, got null and no fraction';
-    report(['data', 'eval_split'], `${what}; set one of the two.`);
   }
   if (new Set(kinds).size !== kinds.length) {
     report(['data', 'kinds'], `expected each kind once, got ${JSON.stringify(kinds)}; leave the second one out.`);

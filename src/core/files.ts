@@ -14,8 +14,10 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
+import { homedir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { messageOf, UserError } from './errors.ts';
+import { refuseUtf16, utf8Text, withoutMark } from './utf8.ts';
 
 /** Writes a file so that a reader sees the old one or the whole new one, whatever happens in between. */
 export function writeFileAtomic(path: string, data: string | Uint8Array): void {
@@ -96,14 +98,17 @@ export function temporaryName(path: string): string {
   return join(dirname(path), `.${basename(path)}.tmp-${process.pid}`);
 }
 
+/** @throws UserError where the file is missing, a folder or not UTF-8 */
 export function readTextFile(path: string, what: string): string {
   requireFile(path, what);
-  return withoutMark(readFileSync(path, 'utf8'));
+  const bytes = readFileSync(path);
+  refuseUtf16(bytes, path, what);
+  return utf8Text(withoutMark(bytes), path, 1, what);
 }
 
-/** Some editors put a byte order mark first, which no parser wants. */
-function withoutMark(text: string): string {
-  return text.startsWith('\ufeff') ? text.slice(1) : text;
+/** `~` and `~/…` as the home folder; every other path as it is. */
+export function expandHome(path: string): string {
+  return path === '~' || path.startsWith('~/') ? join(homedir(), path.slice(1)) : path;
 }
 
 export function requireFile(path: string, what: string): void {
@@ -120,27 +125,6 @@ export function readJsonFile(path: string, what: string): unknown {
     const reason = messageOf(error).replaceAll(/\s+/g, ' ');
     throw new UserError(`${path}: expected ${what} as JSON, got text that does not parse (${reason}); restore it.`);
   }
-}
-
-/**
- * The lines of a text file, numbered from 1, with constant memory. A line ends at \n or \r\n alone: readline would also
- * cut at U+2028, which JSON strings may hold.
- */
-export async function* readLines(path: string, what: string): AsyncGenerator<{ line: number; text: string }> {
-  requireFile(path, what);
-  let line = 0;
-  let rest = '';
-  for await (const chunk of createReadStream(path, { encoding: 'utf8', highWaterMark: 1 << 20 })) {
-    const isStart = line === 0 && rest === '';
-    const parts = (isStart ? withoutMark(chunk) : rest + chunk).split('\n');
-    rest = parts.pop() ?? '';
-    for (const text of parts) yield { line: ++line, text: withoutReturn(text) };
-  }
-  if (rest !== '') yield { line: ++line, text: withoutReturn(rest) };
-}
-
-function withoutReturn(text: string): string {
-  return text.endsWith('\r') ? text.slice(0, -1) : text;
 }
 
 /** SHA-256 in hex. */

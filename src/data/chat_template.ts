@@ -1,126 +1,184 @@
-// A tokenizer's Jinja chat template as pieces: rendered once for each sequence of message roles, with markers in place
-// of the contents, and split there. So no content is ever read as markup, and special tokens become ids.
-import { Template } from '@huggingface/jinja';
-import { messageOf, UserError } from '../core/errors.ts';
-import type { ChatMessage } from './sample.ts';
-import type { Tokenizer } from './tokenizer.ts';
-import { alternatives } from './word_encoder.ts';
+// A conversation through a tokenizer's Jinja chat template: the template's own rendering of the real contents, cut at
+// its special tokens and at the targets. Where an answer begins and ends is followed with marks and proven: the text
+// with marks must be the rendering once they are taken out. What cannot be proven is refused.
+import { checkContents, type Followed, followContents, type Mode, render } from './chat_contents.ts';
+import { type Target, targetsOf } from './chat_targets.ts';
+import { type JinjaTemplate, parseJinja } from './jinja.ts';
+import { type Mark, strip, stripEnd, stripStart } from './marks.ts';
+import { BadRow } from './refusals.ts';
+import { type ChatMessage, isTarget, type Segment } from './sample.ts';
+import type { TokenFinder } from './token_finder.ts';
 
-/** Text or a special token of the template, or the content of one message. */
-export type SkeletonPiece = { text: string; is_target: boolean } | { token: string; is_target: boolean } | Content;
-interface Content {
-  message: number;
-  is_target: boolean;
+export interface ChatTemplate {
+  /** Segments of a conversation up to its last target, and how many answers read otherwise in the template's text. */
+  conversation(messages: readonly ChatMessage[]): { segments: Segment[]; rewritten: number };
+  /** Segments up to where an answer is to begin. */
+  prompt(messages: readonly ChatMessage[]): Segment[];
 }
 
-type Roles = readonly ChatMessage['role'][];
+export interface ChatTemplateSettings {
+  source: string;
+  /** bos_token, eos_token, … of the tokenizer. */
+  namedTokens: Readonly<Record<string, string>>;
+  eosToken: string;
+  /** Finds the tokens that a template writes. */
+  specials: TokenFinder;
+  /** YYYY-MM-DD */
+  day: string;
+}
 
-const MARKER = /\uE000m(\d+)\uE001/u;
+/** Text or a special token of the template, or the content of a message; and whose answer it is a part of. */
+type Piece = ({ text: string } | { token: string; isAdded?: boolean } | Slot) & { target: number | null };
+interface Slot {
+  message: number;
+  /** The ends at which the template strips the content. */
+  strips: { start: boolean; end: boolean };
+}
+
+const MAX_SKELETONS = 1024;
+/** Stands for any content: a text between two blanks that no template writes, so that they tell what it strips. */
+const BLANKS = { start: '\u2003', end: '\u2002' };
+const NEUTRAL = `${BLANKS.start}x${BLANKS.end}`;
 
 /**
- * The pieces of a conversation with these message roles. Each assistant turn is a target with its end token; what comes
- * behind the last target is left out.
- * @param isGeneration whether the pieces end where an answer is to begin
- * @throws UserError when the template refuses the roles, or changes or moves contents
+ * Methods throw BadRow for a conversation that the template refuses, or in which a target cannot be proven.
+ * @throws TemplateRefusal when the source does not parse
  */
-export function chatSkeleton(tokenizer: Tokenizer, source: string, roles: Roles, isGeneration: boolean) {
-  const render = createRenderer(tokenizer, source);
-  const text = render(roles, isGeneration);
-  checkMarkers(tokenizer, text, roles.length);
-  const ranges = isGeneration ? [] : targetRanges(tokenizer, render, text, roles);
-  const pieces = cut(tokenizer, text, ranges);
-  if (isGeneration) return pieces;
-  const last = pieces.findLastIndex(({ is_target }) => is_target);
-  return pieces.slice(0, last + 1);
-}
+export function createChatTemplate(settings: ChatTemplateSettings): ChatTemplate {
+  const template = parseJinja(settings.source, settings.namedTokens, settings.day);
+  const isBlind = !template.looksAtContents && !/[\u2002\u2003]/.test(settings.source);
+  const skeletons = new Map<string, Piece[] | BadRow>();
 
-type Render = (roles: Roles, addGenerationPrompt: boolean) => string;
-
-function createRenderer(tokenizer: Tokenizer, source: string): Render {
-  const refuse = (error: unknown): never => {
-    throw new UserError(
-      `${tokenizer.folder}: expected a chat template that takes these messages, got "${messageOf(error)}"; ` +
-        'set data.template=rolellama or change the rows.',
-    );
-  };
-  let template: Template;
-  try {
-    // A prompt must not depend on the day: templates then write a fixed date or none.
-    template = new Template(source.replaceAll('strftime_now is defined', 'false'));
-  } catch (error) {
-    return refuse(error);
-  }
-  return (roles, addGenerationPrompt) => {
-    const messages = roles.map((role, i) => ({ role, content: marker(i) }));
-    try {
-      return template.render({
-        messages,
-        add_generation_prompt: addGenerationPrompt,
-        bos_token: tokenizer.bosToken ?? '',
-        eos_token: tokenizer.eosToken,
-      });
-    } catch (error) {
-      return refuse(error);
+  /** Rendered once for a sequence of roles, with neutral contents; only for templates that do not look at them. */
+  function skeleton(messages: readonly ChatMessage[], isGeneration: boolean): Piece[] {
+    const key = `${messages.map(({ role }) => role).join()} ${isGeneration}`;
+    let found = skeletons.get(key);
+    if (found === undefined) {
+      if (skeletons.size >= MAX_SKELETONS) skeletons.clear();
+      const neutral = messages.map(({ role }) => ({ role, content: NEUTRAL }));
+      found = attempt(() => piecesOf(settings, template, neutral, { isGeneration, isSkeleton: true }));
+      skeletons.set(key, found);
     }
+    if (found instanceof BadRow) throw found;
+    return found;
+  }
+
+  function pieces(messages: readonly ChatMessage[], isGeneration: boolean): Piece[] {
+    if (isBlind && messages.every(({ content }) => strip(content) !== '')) return skeleton(messages, isGeneration);
+    return piecesOf(settings, template, messages, { isGeneration, isSkeleton: false });
+  }
+
+  return {
+    prompt: (messages) => fill(pieces(messages, true), messages, () => false),
+    conversation(messages) {
+      const all = pieces(messages, false);
+      const segments = fill(all, messages, (target) => isTarget(messages[target] as ChatMessage));
+      const last = segments.findLastIndex(({ is_target }) => is_target);
+      return { segments: segments.slice(0, last + 1), rewritten: countRewritten(all, messages) };
+    },
   };
 }
 
-function marker(message: number): string {
-  return `\uE000m${message}\uE001`;
+function attempt<T>(run: () => T): T | BadRow {
+  try {
+    return run();
+  } catch (error) {
+    if (error instanceof BadRow) return error;
+    throw error;
+  }
 }
 
-function checkMarkers(tokenizer: Tokenizer, text: string, messages: number): void {
-  const found = [...text.matchAll(new RegExp(MARKER, 'gu'))].map((match) => Number(match[1]));
-  const isRight = found.length === messages && found.every((message, i) => message === i);
-  if (isRight) return;
-  throw new UserError(
-    `${tokenizer.folder}: expected a chat template that writes the content of each of ${messages} messages once and in ` +
-      `order, got the contents ${found.join(', ') || 'of none'}; set data.template=rolellama.`,
-  );
-}
-
-interface Range {
-  start: number;
-  end: number;
-  /** Whether an end token has to be put behind, because the template writes none. */
-  needsEnd: boolean;
-}
-
-/** Where the target of each assistant turn lies: from the end of its generation prompt to its end token. */
-function targetRanges(tokenizer: Tokenizer, render: Render, text: string, roles: Roles): Range[] {
-  const specials = alternatives(tokenizer.specialTokens);
-  return roles.flatMap((role, i) => {
-    if (role !== 'assistant') return [];
-    const content = text.indexOf(marker(i));
-    const prompt = i === 0 ? '' : render(roles.slice(0, i), true);
-    const start = text.startsWith(prompt) && prompt.length <= content ? prompt.length : content;
-    const contentEnd = content + marker(i).length;
-    const [gap = '', token] = specials === null ? [] : text.slice(contentEnd).split(specials, 2);
-    const isClosed = token !== undefined && gap.trim() === '';
-    const end = isClosed ? contentEnd + gap.length + token.length : contentEnd;
-    return [{ start, end, needsEnd: !isClosed }];
+function fill(
+  pieces: readonly Piece[],
+  messages: readonly ChatMessage[],
+  learns: (message: number) => boolean,
+): Segment[] {
+  return pieces.flatMap((piece): Segment[] => {
+    const is_target = piece.target !== null && learns(piece.target);
+    if ('token' in piece) return piece.isAdded === true && !is_target ? [] : [{ token: piece.token, is_target }];
+    return [{ text: 'text' in piece ? piece.text : contentOf(piece, messages), is_target }];
   });
 }
 
-function cut(tokenizer: Tokenizer, text: string, ranges: readonly Range[]): SkeletonPiece[] {
-  const pieces: SkeletonPiece[] = [];
-  let at = 0;
-  for (const { start, end, needsEnd } of ranges) {
-    pieces.push(...split(tokenizer, text.slice(at, start), false), ...split(tokenizer, text.slice(start, end), true));
-    if (needsEnd) pieces.push({ token: tokenizer.eosToken, is_target: true });
-    at = end;
-  }
-  return [...pieces, ...split(tokenizer, text.slice(at), false)];
+function contentOf({ message, strips }: Slot, messages: readonly ChatMessage[]): string {
+  const content = messages[message]?.content ?? '';
+  const from = strips.start ? stripStart(content) : content;
+  return strips.end ? stripEnd(from) : from;
 }
 
-function split(tokenizer: Tokenizer, text: string, is_target: boolean): SkeletonPiece[] {
-  const specials = alternatives(tokenizer.specialTokens);
-  return text.split(new RegExp(MARKER, 'u')).flatMap((part, i): SkeletonPiece[] => {
-    if (i % 2 === 1) return [{ message: Number(part), is_target }];
-    const parts = specials === null ? [part] : part.split(specials);
-    return parts.flatMap((piece, j): SkeletonPiece[] => {
-      if (piece === '') return [];
-      return [j % 2 === 1 ? { token: piece, is_target } : { text: piece, is_target }];
-    });
+/** Answers that are learnt in other words than those of the data; blanks around them do not count. */
+function countRewritten(pieces: readonly Piece[], messages: readonly ChatMessage[]): number {
+  let count = 0;
+  for (const [i, message] of messages.entries()) {
+    if (!isTarget(message)) continue;
+    const own = pieces.filter(({ target }) => target === i);
+    const isWhole = own.every((piece) => 'message' in piece || 'token' in piece || strip(piece.text) === '');
+    if (isWhole && own.some((piece) => 'message' in piece)) continue;
+    const text = own.map((piece) => ('text' in piece ? piece.text : 'token' in piece ? piece.token : '')).join('');
+    const end = own.findLast((piece) => 'token' in piece);
+    const body = end !== undefined && 'token' in end ? text.slice(0, text.lastIndexOf(end.token)) : text;
+    if (strip(body) !== strip(message.content)) count += 1;
+  }
+  return count;
+}
+
+function piecesOf(
+  settings: ChatTemplateSettings,
+  template: JinjaTemplate,
+  messages: readonly ChatMessage[],
+  { isGeneration, isSkeleton }: Mode,
+): Piece[] {
+  const plain = render(template, messages, isGeneration);
+  const found = followContents(settings.specials, template, messages, plain, { isGeneration, isSkeleton });
+  const text = { plain, marks: isSkeleton ? found.map((one) => widened(one, plain)) : found };
+  checkContents(template, messages, text, isGeneration);
+  const targets = isGeneration ? [] : targetsOf(settings.specials, template, messages, text);
+  return cut(settings, text, targets, isSkeleton);
+}
+
+/** A mark moved over the blank of a neutral content, where it is left. */
+function widened(one: Mark, plain: string): Mark {
+  if (one.kind === 'start' && plain[one.at - 1] === BLANKS.start) return { ...one, at: one.at - 1 };
+  return one.kind === 'end' && plain[one.at] === BLANKS.end ? { ...one, at: one.at + 1 } : one;
+}
+
+/** Cuts the text at the template's tokens, at the targets and, for a skeleton, around contents. */
+function cut(
+  settings: ChatTemplateSettings,
+  { plain, marks }: Followed,
+  targets: readonly Target[],
+  isSkeleton: boolean,
+): Piece[] {
+  const slots = isSkeleton ? slotsOf(plain, marks) : [];
+  const tokens = settings.specials.find(plain, marks);
+  const places = new Set([0, plain.length]);
+  for (const { start, end } of [...targets, ...tokens, ...slots]) places.add(start).add(end);
+  const sorted = [...places].sort((a, b) => a - b);
+  const unclosed = new Map(targets.filter(({ needsEnd }) => needsEnd).map((target) => [target.end, target.message]));
+  return sorted.flatMap((start, k): Piece[] => {
+    const target = unclosed.get(start);
+    // Only an answer that is learnt gets an end that the template does not write.
+    const added = target === undefined ? [] : [{ token: settings.eosToken, isAdded: true, target }];
+    const end = sorted[k + 1];
+    return end === undefined ? added : [...added, piece(start, end)];
+  });
+
+  function piece(start: number, end: number): Piece {
+    const isIn = (range: { start: number; end: number }) => range.start <= start && end <= range.end;
+    const target = targets.find(isIn)?.message ?? null;
+    const slot = slots.find(isIn);
+    if (slot !== undefined) return { message: slot.message, strips: slot.strips, target };
+    const token = tokens.find(isIn)?.token;
+    return token === undefined ? { text: plain.slice(start, end), target } : { token, target };
+  }
+}
+
+/** Where the neutral contents of a skeleton stand, with those of their blanks that are left. */
+function slotsOf(plain: string, marks: readonly Mark[]): (Slot & { start: number; end: number })[] {
+  return marks.flatMap(({ kind, message, at }) => {
+    const close = marks.find((one) => one.kind === 'end' && one.message === message && one.at >= at);
+    if (kind !== 'start' || close === undefined) return [];
+    const strips = { start: plain[at] !== BLANKS.start, end: plain[close.at - 1] !== BLANKS.end };
+    return [{ message, strips, start: at, end: close.at }];
   });
 }

@@ -34,20 +34,24 @@ export class QuestionIds {
   }
 }
 
+export type EvalSampling = 'per_role' | 'across_roles';
+
 /**
- * Draws the questions to hold out: of each role's distinct questions the nearest number to `fraction`, at least one
- * and never all; none from a role with a single question. Independent of the order of the rows.
+ * Draws the questions to hold out: of the distinct questions of each role, or of all together, the nearest number to
+ * `fraction`, at least one and never all; none where there is a single one. Independent of the order of the rows.
  * @returns keys of the questions that are held out
  */
 export async function drawHeldOut(
   rows: AsyncIterable<Pick<Conversation, 'role' | 'question'>>,
   fraction: number,
   seed: number,
+  sampling: EvalSampling = 'per_role',
 ): Promise<Set<number>> {
   const byRole = new Map<string, Set<number>>();
   for await (const row of rows) {
-    const keys = byRole.get(row.role) ?? new Set();
-    byRole.set(row.role, keys.add(questionKey(row)));
+    const group = sampling === 'per_role' ? row.role : '';
+    const keys = byRole.get(group) ?? new Set();
+    byRole.set(group, keys.add(questionKey(row)));
   }
   const heldOut = new Set<number>();
   for (const [role, keys] of byRole) {

@@ -1,5 +1,5 @@
 // What a folder of shards is made from, as hashes: the files of the source, the tokenizer, the template, the settings.
-import { createReadStream } from 'node:fs';
+import { statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { readJsonFile, sha256, sha256File } from '../core/files.ts';
 import { isObject } from '../core/json.ts';
@@ -12,45 +12,35 @@ import type { Tokenizer } from './tokenizer.ts';
 /** The settings that change the samples, as text; paths are left out, their contents are hashed. */
 export function settingsText({ data, seed }: PrepareOptions): string {
   const { source, language, generalization, kinds, train_split, eval_split, eval_fraction, answers, template } = data;
-  const { max_seq_length, overflow } = data;
-  const held_out = eval_fraction === null ? null : { eval_fraction, seed };
+  const { max_seq_length, overflow, on_bad_row, eval_sampling } = data;
+  const held_out = eval_fraction === null ? null : { eval_fraction, eval_sampling, seed };
   return JSON.stringify({
     ...{ source, language, generalization, kinds, train_split, eval_split, held_out, answers, template },
-    ...{ max_seq_length, overflow },
+    ...{ max_seq_length, overflow, on_bad_row },
   });
 }
 
-/** Hashes all that the shards depend on, and counts the rows of the source. */
+/** Hashes all that the shards depend on, and adds up the bytes of the splits. */
 export async function identify(
   source: DataSource,
   { train_split, eval_split }: DataSettings,
   tokenizer: Tokenizer,
   template: PromptTemplate,
   settings: string,
-): Promise<{ identity: Identity; rows: number }> {
+): Promise<{ identity: Identity; bytes: number }> {
   const files = [...source.files(train_split), ...(eval_split === null ? [] : source.files(eval_split))];
   const hashes: string[] = [];
   for (const path of [...files, ...source.extraFiles]) hashes.push(await sha256File(path));
-  let rows = 0;
-  for (const path of files) rows += await countLines(path);
+  const bytes = files.reduce((sum, path) => sum + statSync(path).size, 0);
   const identity = {
     tokenizer_hash: tokenizer.hash,
+    tokenizer_library: tokenizer.library,
     template_hash: sha256(JSON.stringify(template)),
     source_hash: sha256(hashes.join('\n')),
     settings_hash: sha256(settings),
     tool_version: toolVersion(),
   };
-  return { identity, rows };
-}
-
-async function countLines(path: string): Promise<number> {
-  let lines = 0;
-  let last = 10;
-  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 }) as AsyncIterable<Buffer>) {
-    for (let at = chunk.indexOf(10); at !== -1; at = chunk.indexOf(10, at + 1)) lines += 1;
-    last = chunk.at(-1) ?? last;
-  }
-  return last === 10 ? lines : lines + 1;
+  return { identity, bytes };
 }
 
 function toolVersion(): string {

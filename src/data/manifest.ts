@@ -10,6 +10,8 @@ import type { ShardInfo } from './shards.ts';
 /** Whatever changes the samples; two folders with equal identity hold the same. */
 export interface Identity {
   tokenizer_hash: string;
+  /** Name and version of what made the ids. */
+  tokenizer_library: string;
   template_hash: string;
   source_hash: string;
   settings_hash: string;
@@ -25,17 +27,20 @@ export interface SplitManifest {
 }
 
 export interface Manifest {
-  format_version: 1;
+  format_version: 2;
   identity: Identity;
   train: SplitManifest;
   eval: SplitManifest | null;
   roles: { all: number; without_description: number };
   /** Distinct questions of one role that stand in both splits. */
   shared_questions: number;
+  /** Keys of the rows that nothing reads. */
+  ignored_keys: string[];
 }
 
 const NAMES: Record<keyof Identity, string> = {
   tokenizer_hash: 'tokenizer',
+  tokenizer_library: 'tokenizer library',
   template_hash: 'prompt template',
   source_hash: 'source data',
   settings_hash: 'data settings',
@@ -62,12 +67,15 @@ export function freshManifest(folder: string, identity: Identity): Manifest | st
   const keys = Object.keys(NAMES) as (keyof Identity)[];
   const changed = keys.filter((key) => manifest.identity[key] !== identity[key]);
   if (changed.length === 0) return manifest;
-  const parts = changed.map((key) => `${NAMES[key]} ${short(manifest.identity[key])} → ${short(identity[key])}`);
+  const shown = (key: keyof Identity, text: string | undefined) => (key.endsWith('_hash') ? short(text) : text);
+  const parts = changed.map(
+    (key) => `${NAMES[key]} ${shown(key, manifest.identity[key])} → ${shown(key, identity[key])}`,
+  );
   return `${folder}: made with another ${parts.join(', ')}`;
 }
 
 function isManifest(value: unknown): value is Manifest {
-  return isObject(value) && value.format_version === 1 && isObject(value.identity) && isObject(value.train);
+  return isObject(value) && value.format_version === 2 && isObject(value.identity) && isObject(value.train);
 }
 
 function short(text: string | undefined): string {

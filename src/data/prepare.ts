@@ -33,16 +33,16 @@ export interface PreparedData {
 export async function prepare(options: PrepareOptions): Promise<PreparedData> {
   const { data, tokenizer_folder, cache_dir = join('checkpoints', '.prepared') } = options;
   const tokenizer = await loadTokenizer(tokenizer_folder);
-  const template = promptTemplate(data.template, data.language, tokenizer.chatTemplate);
+  const template = promptTemplate(data.template, data.language, tokenizer.chatTemplate, data.template_date);
   checkSingleFile(data, data.eval_split);
   const source = openSource(data, template);
   const settings = settingsText(options);
   const folder = join(cache_dir, sha256(JSON.stringify([data.path, tokenizer_folder, settings])).slice(0, 16));
-  const { identity, rows } = await identify(source, data, tokenizer, template, settings);
+  const { identity, bytes } = await identify(source, data, tokenizer, template, settings);
   const found = freshManifest(folder, identity);
   if (typeof found === 'string') log.info(`${found}; preparing again.`);
   const isFresh = isFreshManifest(found);
-  const job: Job = { options, source, tokenizer, template, folder, identity, rows };
+  const job: Job = { options, source, tokenizer, template, folder, identity, bytes };
   const manifest = isFresh ? found : await makeShards(job);
   sayWarnings(manifest, data);
   return {
@@ -80,13 +80,19 @@ async function makeShards(job: Job): Promise<Manifest> {
   }
 }
 
-function sayWarnings({ roles, shared_questions }: Manifest, { path, language, eval_split }: DataSettings): void {
+function sayWarnings(
+  { roles, shared_questions, ignored_keys }: Manifest,
+  { path, language, eval_split }: DataSettings,
+): void {
   if (roles.without_description > 0) {
     log.once(
       `descriptions ${path} ${language}`,
       `${join(path, `profiles-${language}`, 'desc.json')}: no description for ${roles.without_description} of ` +
         `${roles.all} roles; their prompt has the name only.`,
     );
+  }
+  if (ignored_keys.length > 0) {
+    log.once(`keys ${path}`, `${path}: keys of the rows that are not read: ${ignored_keys.join(', ')}.`);
   }
   if (shared_questions > 0) {
     log.once(

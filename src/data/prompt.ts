@@ -1,141 +1,122 @@
-// From a conversation to segments, and from segments to ids: the one way in which training, scoring and generation
-// build a prompt. Text between two special tokens is tokenised in one piece; an answer starts a new piece.
+// From a conversation to ids: the one way in which training, scoring and generation build a prompt.
 import { UserError } from '../core/errors.ts';
-import { chatSkeleton, type SkeletonPiece } from './chat_template.ts';
+import { type ChatTemplate, createChatTemplate } from './chat_template.ts';
+import { TemplateRefusal } from './jinja.ts';
+import { markupSegments } from './markup.ts';
+import { BadRow } from './refusals.ts';
 import type { ChatMessage, Segment } from './sample.ts';
-import type { Markup, MarkupPiece, PromptTemplate } from './templates.ts';
+import { type EncodedSegments, requireToken, SectionEncoder } from './sections.ts';
+import type { Markup, PromptTemplate } from './templates.ts';
+import { createTokenFinder } from './token_finder.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
-export interface PromptEncoder {
-  /** Segments of a conversation; every assistant turn is a target. */
-  segments(messages: readonly ChatMessage[]): Segment[];
-  /** Ids and target flags of a conversation. */
-  encode(messages: readonly ChatMessage[]): { input_ids: number[]; is_target: number[] };
-  /** Ids up to where the next answer begins. */
-  encodePrompt(messages: readonly ChatMessage[]): number[];
+export interface EncodedConversation extends EncodedSegments {
+  /** Answers that the template writes in other words than the data has. */
+  rewritten: number;
 }
 
-const MAX_PIECES = 1024;
+export interface PromptEncoder {
+  /** Segments of a conversation up to its last target. Throws BadRow. */
+  segments(messages: readonly ChatMessage[]): Segment[];
+  /** Ids and targets of conversations, in their order; BadRow for those that cannot be right. */
+  encode(conversations: readonly (readonly ChatMessage[])[]): Promise<(EncodedConversation | BadRow)[]>;
+  /** Ids up to where the next answer begins. UserError where the template refuses the messages. */
+  encodePrompt(messages: readonly ChatMessage[]): Promise<Int32Array>;
+  /** Ids that training teaches as the end of an answer to these messages. */
+  endIds(messages: readonly ChatMessage[]): Set<number>;
+}
 
 /**
- * @throws UserError when a special token of the template is not in the tokenizer
+ * @throws UserError when a special token of the template is not in the tokenizer, or the template does not parse
  */
 export function createPromptEncoder(tokenizer: Tokenizer, template: PromptTemplate): PromptEncoder {
-  const { markup, chat_template: source } = template;
-  if (markup !== null) checkTokens(tokenizer, markup);
-  const skeletons = new Map<string, SkeletonPiece[]>();
-  const known = new Map<string, readonly number[]>();
-
-  function segments(messages: readonly ChatMessage[], isGeneration: boolean): Segment[] {
-    if (markup !== null) return markupSegments(markup, tokenizer.eosToken, messages, isGeneration);
-    const key = `${messages.map(({ role }) => role).join()} ${isGeneration}`;
-    const roles = messages.map(({ role }) => role);
-    const skeleton = skeletons.get(key) ?? chatSkeleton(tokenizer, source ?? '', roles, isGeneration);
-    skeletons.set(key, skeleton);
-    return skeleton.map((piece) => {
-      if (!('message' in piece)) return piece;
-      return { text: messages[piece.message]?.content ?? '', is_target: piece.is_target };
-    });
-  }
-
-  function encodeText(text: string, isTarget: boolean, isFirst: boolean): readonly number[] {
-    if (isTarget) return tokenizer.encode(text, { isFirst, dummyBlank: markup?.answer_dummy_blank ?? false });
-    // Prompts repeat: the instruction for every question of a role, the question for every answer.
-    const key = `${isFirst ? 1 : 0}${text}`;
-    const ids = known.get(key) ?? tokenizer.encode(text, { isFirst });
-    if (known.size >= MAX_PIECES) known.clear();
-    known.set(key, ids);
-    return ids;
-  }
-
-  function encodeSegments(list: readonly Segment[]) {
-    const input_ids: number[] = markup?.tokenizer_prefix ? [...tokenizer.prefixIds] : [];
-    const is_target = input_ids.map(() => 0);
-    let isFirst = true;
-    for (const segment of joinText(list)) {
-      const isToken = 'token' in segment;
-      const ids = isToken
-        ? [requireToken(tokenizer, segment.token)]
-        : encodeText(segment.text, segment.is_target, isFirst);
-      for (let i = 0; i < ids.length; i++) {
-        input_ids.push(ids[i] as number);
-        is_target.push(segment.is_target ? 1 : 0);
-      }
-      isFirst = false;
-    }
-    return { input_ids, is_target };
-  }
-
+  const chat = template.markup === null ? openChatTemplate(tokenizer, template) : ofMarkup(tokenizer, template.markup);
+  const { tokenizer_prefix = false, answer_dummy_blank = false } = template.markup ?? {};
+  const prefix = tokenizer_prefix ? tokenizer.prefixIds : [];
+  const encoder = new SectionEncoder(tokenizer, { prefix, answerDummyBlank: answer_dummy_blank });
   return {
-    segments: (messages) => segments(messages, false),
-    encode: (messages) => encodeSegments(segments(messages, false)),
-    encodePrompt: (messages) => encodeSegments(segments(messages, true)).input_ids,
+    segments: (messages) => chat.conversation(messages).segments,
+    async encode(conversations) {
+      const rendered = conversations.map((messages) => attempt(() => chat.conversation(messages)));
+      const good = rendered.flatMap((one) => (one instanceof BadRow ? [] : [one.segments]));
+      const encoded = await encoder.encode(good);
+      let next = 0;
+      return rendered.map((one) => {
+        if (one instanceof BadRow) return one;
+        const result = encoded[next++] as EncodedSegments | BadRow;
+        return result instanceof BadRow ? result : { ...result, rewritten: one.rewritten };
+      });
+    },
+    async encodePrompt(messages) {
+      const segments = attempt(() => chat.prompt(messages));
+      const [result] = segments instanceof BadRow ? [segments] : await encoder.encode([segments]);
+      if (result === undefined || result instanceof BadRow) {
+        throw new UserError(
+          `${tokenizer.folder}: ${result?.message}; set data.template=rolellama or change the messages.`,
+        );
+      }
+      return result.input_ids;
+    },
+    endIds: (messages) => endIds(tokenizer, chat, messages),
   };
 }
 
-function markupSegments(
-  markup: Markup,
-  endToken: string,
-  messages: readonly ChatMessage[],
-  isGeneration: boolean,
-): Segment[] {
-  const out: Segment[] = [];
-  let round = 0;
-  const add = (pieces: readonly MarkupPiece[], content: string, is_target: boolean) => {
-    for (const piece of pieces) out.push(fill(piece, { content, round, endToken, is_target }));
-  };
-  add(markup.start, '', false);
-  messages.forEach(({ role, content }, i) => {
-    if (role === 'system') add(markup.system, content, false);
-    if (role === 'user') {
-      round += 1;
-      add(markup.user, content, false);
-    }
-    if (role === 'assistant') {
-      add(markup.assistant_start, '', false);
-      add(markup.assistant, content, true);
-      if (isGeneration || i < messages.length - 1) add(markup.between_rounds, '', false);
-    }
-  });
-  if (isGeneration) add(markup.assistant_start, '', false);
-  else out.length = out.findLastIndex(({ is_target }) => is_target) + 1;
-  return out;
-}
-
-function fill(
-  piece: MarkupPiece,
-  { content, round, endToken, is_target }: { content: string; round: number; endToken: string; is_target: boolean },
-): Segment {
-  if ('text' in piece) return { text: piece.text, is_target };
-  if ('token' in piece) return { token: piece.token, is_target };
-  if ('special' in piece) return { token: endToken, is_target };
-  return { text: piece.slot === 'content' ? content : String(round), is_target };
-}
-
-/** Neighbouring texts of one kind become one text; empty ones vanish. */
-function joinText(segments: readonly Segment[]): Segment[] {
-  const out: Segment[] = [];
-  for (const segment of segments) {
-    const last = out.at(-1);
-    if ('token' in segment) out.push(segment);
-    else if (segment.text === '') continue;
-    else if (last !== undefined && 'text' in last && last.is_target === segment.is_target) {
-      out[out.length - 1] = { text: last.text + segment.text, is_target: last.is_target };
-    } else out.push(segment);
+/** The last token of an answer, where it is the last message and where another turn follows. */
+function endIds(tokenizer: Tokenizer, chat: ChatTemplate, messages: readonly ChatMessage[]): Set<number> {
+  const answer: ChatMessage = { role: 'assistant', content: 'x' };
+  const context: ChatMessage = { ...answer, train: false };
+  const turns = [
+    [...messages, answer],
+    [...messages, answer, { role: 'user', content: 'x' } as const, context],
+  ];
+  const ids = new Set<number>();
+  for (const turn of turns) {
+    const rendered = attempt(() => chat.conversation(turn));
+    const last = rendered instanceof BadRow ? undefined : rendered.segments.at(-1);
+    if (last !== undefined && 'token' in last) ids.add(requireToken(tokenizer, last.token));
   }
-  return out;
+  return ids;
 }
 
-function checkTokens(tokenizer: Tokenizer, markup: Markup): void {
-  const lists = [markup.start, markup.system, markup.user, markup.assistant_start, markup.assistant];
+function attempt<T>(run: () => T): T | BadRow {
+  try {
+    return run();
+  } catch (error) {
+    if (error instanceof BadRow) return error;
+    throw error;
+  }
+}
+
+function ofMarkup(tokenizer: Tokenizer, markup: Markup): ChatTemplate {
+  const { start, system, user, assistant_start, assistant } = markup;
+  const lists = [start, system, user, assistant_start, assistant];
   for (const piece of lists.flat()) if ('token' in piece) requireToken(tokenizer, piece.token);
+  return {
+    conversation: (messages) => ({
+      segments: markupSegments(markup, tokenizer.eosToken, messages, false),
+      rewritten: 0,
+    }),
+    prompt: (messages) => markupSegments(markup, tokenizer.eosToken, messages, true),
+  };
 }
 
-function requireToken(tokenizer: Tokenizer, token: string): number {
-  const id = tokenizer.tokenToId(token);
-  if (id !== null) return id;
-  throw new UserError(
-    `${tokenizer.folder}: expected a tokenizer with the special token ${token} of the prompt template, got none; ` +
-      'choose a data.template that fits the base model.',
-  );
+function openChatTemplate(tokenizer: Tokenizer, { chat_template, day }: PromptTemplate): ChatTemplate {
+  const { folder, namedTokens, eosToken, addedTokens, normalizes } = tokenizer;
+  const misread = addedTokens.filter(({ special, normalized }) => special && normalized && normalizes);
+  if (misread.length > 0) {
+    throw new UserError(
+      `${folder}/tokenizer.json: expected special tokens that are found wherever a chat template writes them, got ` +
+        `${misread.map(({ content }) => content).join(', ')} with "normalized"; set "normalized" to false there, or ` +
+        'data.template=rolellama.',
+    );
+  }
+  const specials = createTokenFinder(addedTokens.filter((token) => token.special || !token.normalized || !normalizes));
+  try {
+    return createChatTemplate({ source: chat_template ?? '', namedTokens, eosToken, specials, day });
+  } catch (error) {
+    if (!(error instanceof TemplateRefusal)) throw error;
+    throw new UserError(
+      `${folder}: expected a chat template that can be read, got "${error.message}"; set data.template=rolellama.`,
+    );
+  }
 }

@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import { UserError } from '../core/errors.ts';
 import { readJsonFile } from '../core/files.ts';
 import { isObject, type JsonObject } from '../core/json.ts';
-import { BadRow, describe, readRows, refuseLfsPointer, stringField } from './jsonl.ts';
-import type { Language, RoleSample, SampleKind } from './sample.ts';
+import { describe, type ReadOptions, readRows, refuseLfsPointer, stringField, textFault, textOf } from './jsonl.ts';
+import { BadRow } from './refusals.ts';
+import type { Language, RoleSample, RowPlace, SampleKind } from './sample.ts';
 
 export type RoleBenchKind = 'general' | 'role_specific';
 
@@ -46,14 +47,11 @@ export function readRoleBench(
   settings: RoleBenchSettings,
   kind: RoleBenchKind,
   split: string,
+  options: ReadOptions = {},
 ): AsyncGenerator<RoleSample> {
   const { language } = settings;
-  return readRows(roleBenchFile(settings, kind, split), 'RoleBench rows', (object, row) => ({
-    ...parseRow(object, kind),
-    language,
-    split,
-    row,
-  }));
+  const parse = (object: JsonObject, place: RowPlace) => ({ ...parseRow(object, kind), language, split, ...place });
+  return readRows(roleBenchFile(settings, kind, split), 'RoleBench rows', parse, options);
 }
 
 /**
@@ -68,9 +66,10 @@ export function readDescriptions(settings: RoleBenchSettings): Map<string, strin
   if (!isObject(value)) {
     throw new UserError(`${path}: expected one object of role and description, got ${describe(value)}; restore it.`);
   }
-  const wrong = Object.entries(value).filter(([, text]) => typeof text !== 'string');
+  const faultOf = (text: unknown) => (typeof text === 'string' ? textFault(text) : describe(text));
+  const wrong = Object.entries(value).filter(([, text]) => faultOf(text) !== null);
   if (wrong.length > 0) {
-    const roles = wrong.slice(0, 5).map(([role, text]) => `${role}: ${describe(text)}`);
+    const roles = wrong.slice(0, 5).map(([role, text]) => `${role}: ${faultOf(text)}`);
     throw new UserError(`${path}: expected a text for each role, got ${roles.join(', ')}; correct these entries.`);
   }
   const entries = Object.entries(value).map(([role, text]): [string, string] => [role.trim(), String(text).trim()]);
@@ -90,8 +89,7 @@ function answersOf(value: unknown): string[] {
     throw new BadRow(`expected "generated" as a list of at least one text, got ${describe(value)}`);
   }
   return value.map((answer: unknown, i) => {
-    if (typeof answer !== 'string') throw new BadRow(`expected "generated"[${i}] as text, got ${describe(answer)}`);
-    return answer.trim();
+    return textOf(answer, `"generated"[${i}]`).trim();
   });
 }
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { UserError } from '../core/errors.ts';
 import { requireFile } from '../core/files.ts';
 import { readChatJsonl } from './chat_jsonl.ts';
-import { refuseLfsPointer } from './jsonl.ts';
+import { type ReadOptions, refuseLfsPointer } from './jsonl.ts';
 import {
   descriptionsFile,
   type RoleBenchKind,
@@ -26,10 +26,12 @@ export interface DataSource {
   files(split: string): string[];
   /** Files besides the splits that the prompts depend on. */
   extraFiles: string[];
-  /** The conversations of a split in file order; `onRow` is called once a row. */
-  conversations(split: string, onRow?: () => void): AsyncGenerator<Conversation>;
+  /** The conversations of a split in file order. */
+  conversations(split: string, options?: ReadOptions): AsyncGenerator<Conversation>;
   /** Roles met so far, and those of them without a description. */
   roles(): { all: number; without_description: number };
+  /** Keys of the rows read so far that nothing reads. */
+  ignoredKeys(): string[];
 }
 
 /** @throws UserError when role descriptions are there but cannot be read */
@@ -56,14 +58,13 @@ function roleBenchSource(settings: SourceSettings, template: PromptTemplate): Da
   const met = new Set<string>();
   const fileOf = (kind: RoleBenchKind, split: string) => roleBenchFile(settings, kind, split);
 
-  async function* conversations(split: string, onRow?: () => void): AsyncGenerator<Conversation> {
+  async function* conversations(split: string, options?: ReadOptions): AsyncGenerator<Conversation> {
     for (const kind of settings.kinds) {
-      for await (const sample of readRoleBench(settings, kind, split)) {
-        onRow?.();
+      for await (const sample of readRoleBench(settings, kind, split, options)) {
         met.add(sample.role);
         const description = descriptions?.get(sample.role) ?? null;
         const prompt = roleMessages(template, sample.role, description, sample.question);
-        yield* ofSample(sample, prompt, fileOf(kind, split), settings.answers);
+        yield* ofSample(sample, prompt, settings.answers);
       }
     }
   }
@@ -76,41 +77,48 @@ function roleBenchSource(settings: SourceSettings, template: PromptTemplate): Da
       const without = [...met].filter((role) => !descriptions?.has(role));
       return { all: met.size, without_description: without.length };
     },
+    ignoredKeys: () => [],
   };
 }
 
-function* ofSample(
-  sample: RoleSample,
-  prompt: ChatMessage[],
-  file: string,
-  answers: 'all' | 'first',
-): Generator<Conversation> {
-  const { role, question, row } = sample;
+function* ofSample(sample: RoleSample, prompt: ChatMessage[], answers: 'all' | 'first'): Generator<Conversation> {
+  const { role, question, row, file } = sample;
+  const place = sample.line === undefined ? { file, row } : { file, row, line: sample.line };
   const count = answers === 'all' ? sample.answers.length : 1;
   for (let answer_index = 0; answer_index < count; answer_index++) {
     const content = sample.answers[answer_index] ?? '';
     const messages: ChatMessage[] = [...prompt, { role: 'assistant', content }];
-    yield { role, question, messages, answer_index, row, file };
+    yield { role, question, messages, answer_index, ...place };
   }
 }
 
 function chatSource({ path }: SourceSettings): DataSource {
   const met = new Set<string>();
+  const ignored = new Set<string>();
   const isFile = statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
-  const fileOf = (split: string) => (isFile ? path : join(path, `${split}.jsonl`));
+  const fileOf = (split: string) => (isFile ? path : chatFile(path, split));
   return {
     files: (split) => requireFiles([fileOf(split)]),
     extraFiles: [],
-    async *conversations(split, onRow) {
-      for await (const conversation of readChatJsonl(fileOf(split))) {
-        onRow?.();
+    async *conversations(split, options) {
+      const onIgnoredKey = (key: string) => ignored.add(key);
+      for await (const conversation of readChatJsonl(fileOf(split), { ...options, onIgnoredKey })) {
         met.add(conversation.role);
         yield conversation;
       }
     },
     // A chat row carries its own instruction, so no role lacks one.
     roles: () => ({ all: met.size, without_description: 0 }),
+    ignoredKeys: () => [...ignored].sort(),
   };
+}
+
+/** The file of a split: JSON Lines, or a list. */
+function chatFile(folder: string, split: string): string {
+  const [lines, list] = [join(folder, `${split}.jsonl`), join(folder, `${split}.json`)];
+  if (!existsSync(list)) return lines;
+  if (!existsSync(lines)) return list;
+  throw new UserError(`${folder}: expected ${split}.jsonl or ${split}.json, got both; leave the one that counts.`);
 }
 
 function requireFiles(paths: string[]): string[] {

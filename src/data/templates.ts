@@ -41,7 +41,12 @@ export interface PromptTemplate {
   markup: Markup | null;
   /** The Jinja source; null for markup. */
   chat_template: string | null;
+  /** The day that a Jinja template is told, YYYY-MM-DD: prompts must not change from one day to the next. */
+  day: string;
 }
+
+/** The day of templates that were stored without one. */
+export const DEFAULT_DAY = '2024-07-26';
 
 export const SYSTEM_INSTRUCTIONS = {
   eng: {
@@ -84,11 +89,17 @@ export const MARKUPS = {
 /**
  * The template of a run, complete in itself.
  * @param chatTemplate the tokenizer's own Jinja template
+ * @param day what a Jinja template is told when it asks for the day, YYYY-MM-DD
  * @throws UserError when `chat_template` is asked for and the tokenizer has none
  */
-export function promptTemplate(name: TemplateName, language: Language, chatTemplate: string | null): PromptTemplate {
+export function promptTemplate(
+  name: TemplateName,
+  language: Language,
+  chatTemplate: string | null,
+  day: string = DEFAULT_DAY,
+): PromptTemplate {
   const system_instruction = SYSTEM_INSTRUCTIONS[language];
-  const common = { format_version: 1, name, language, system_instruction } as const;
+  const common = { format_version: 1, name, language, system_instruction, day } as const;
   if (name !== 'chat_template') return { ...common, markup: MARKUPS[name], chat_template: null };
   if (chatTemplate !== null) return { ...common, markup: null, chat_template: chatTemplate };
   throw new UserError(
@@ -102,7 +113,7 @@ export function promptTemplate(name: TemplateName, language: Language, chatTempl
  */
 export function readPromptTemplate(path: string): PromptTemplate {
   const value = readJsonFile(path, 'a prompt template');
-  if (isObject(value) && isPromptTemplate(value)) return value;
+  if (isObject(value) && isPromptTemplate(value)) return { ...value, day: value.day ?? DEFAULT_DAY };
   throw new UserError(
     `${path}: expected a prompt template of format_version 1, got ${describe(value)} of another form; restore the file.`,
   );

@@ -1,7 +1,9 @@
-// Conversations to token ids and target flags, and what happens to those that are too long or have nothing to learn.
-// Pure: the same in the main thread and in the workers.
-import type { PromptEncoder } from './prompt.ts';
-import type { Conversation, DropReason } from './sample.ts';
+// Conversations to token ids and target flags, and what happens to those that are too long, have nothing to learn or
+// cannot be right.
+
+import type { EncodedConversation, PromptEncoder } from './prompt.ts';
+import { BadRow } from './refusals.ts';
+import { type AnswerNote, type ChatMessage, type Conversation, type DropReason, isTarget } from './sample.ts';
 
 export type Overflow = 'drop' | 'truncate_answer' | 'error';
 
@@ -11,54 +13,89 @@ export interface TokenizeLimits {
   overflow: Overflow;
 }
 
-/** The tokens of a batch of conversations, end to end; those that were dropped have none. */
-export interface TokenizedBatch {
-  /** Tokens of all conversations, one behind the other. */
-  input_ids: Int32Array;
-  is_target: Uint8Array;
-  /** [B], tokens of each conversation; 0 when it was dropped. */
-  lengths: Int32Array;
-  dropped: (DropReason | null)[];
-  /** [B], 1 where the sample was cut. */
-  is_truncated: Uint8Array;
-  /** With overflow `error`, the first sample that is too long. */
-  too_long: { file: string; row: number; tokens: number } | null;
-}
+/** A conversation as a sample, or why it is none. */
+export type Outcome =
+  | (EncodedConversation & { kind: 'sample'; isTruncated: boolean; notes: Record<AnswerNote, number> })
+  | { kind: 'dropped'; reason: DropReason; tokens: number }
+  | { kind: 'refused'; fault: BadRow };
 
-export function tokenizeBatch(
+/** The outcomes of conversations, in their order. */
+export async function tokenizeBatch(
   encoder: PromptEncoder,
   conversations: readonly Conversation[],
   limits: TokenizeLimits,
-): TokenizedBatch {
-  const ids: number[] = [];
-  const flags: number[] = [];
-  const lengths = new Int32Array(conversations.length);
-  const dropped: (DropReason | null)[] = [];
-  const is_truncated = new Uint8Array(conversations.length);
-  let tooLong: TokenizedBatch['too_long'] = null;
-  conversations.forEach((conversation, i) => {
-    const outcome = tokenizeOne(encoder, conversation, limits);
-    dropped.push(outcome.dropped);
-    if (outcome.dropped === 'too_long') {
-      const { file, row } = conversation;
-      tooLong ??= { file, row, tokens: outcome.tokens };
-    }
-    if (outcome.dropped !== null) return;
-    lengths[i] = outcome.input_ids.length;
-    if (outcome.isTruncated) is_truncated[i] = 1;
-    for (let t = 0; t < outcome.input_ids.length; t++) {
-      ids.push(outcome.input_ids[t] as number);
-      flags.push(outcome.is_target[t] as number);
-    }
+): Promise<Outcome[]> {
+  const empty = conversations.map(({ messages }) => emptiness(messages));
+  const full = conversations.filter((_, i) => empty[i] === null);
+  const encoded = await encoder.encode(full.map(({ messages }) => messages));
+  let next = 0;
+  return conversations.map(({ messages }, i): Outcome => {
+    const reason = empty[i] ?? null;
+    if (reason !== null) return { kind: 'dropped', reason, tokens: 0 };
+    const one = encoded[next++] as EncodedConversation | BadRow;
+    return one instanceof BadRow ? { kind: 'refused', fault: one } : limited(one, messages, limits);
   });
-  return {
-    input_ids: Int32Array.from(ids),
-    is_target: Uint8Array.from(flags),
-    lengths,
-    dropped,
-    is_truncated,
-    too_long: limits.overflow === 'error' ? tooLong : null,
+}
+
+function emptiness(messages: readonly ChatMessage[]): DropReason | null {
+  const isBlank = (role: string) => messages.every((message) => message.role !== role || message.content.trim() === '');
+  if (isBlank('user') && messages.some(({ role }) => role === 'user')) return 'empty_question';
+  if (isBlank('assistant')) return 'empty_answer';
+  return messages.some(isTarget) ? null : 'nothing_to_learn';
+}
+
+function limited(encoded: EncodedConversation, messages: readonly ChatMessage[], limits: TokenizeLimits): Outcome {
+  const { input_ids, is_target, rewritten } = encoded;
+  const answers = messages.filter(({ role }) => role === 'assistant');
+  const masked = answers.filter(({ train }) => train === false).length;
+  const notes = {
+    masked,
+    blank: answers.filter((answer) => answer.train !== false && !isTarget(answer)).length,
+    rewritten,
   };
+  const tokens = input_ids.length;
+  if (countTargets(is_target) === 0) return { kind: 'dropped', reason: 'nothing_to_learn', tokens };
+  if (tokens <= limits.max_seq_length) return { ...encoded, kind: 'sample', notes, isTruncated: false };
+  if (limits.overflow !== 'truncate_answer') return { kind: 'dropped', reason: 'too_long', tokens };
+  const cut = {
+    input_ids: input_ids.subarray(0, limits.max_seq_length),
+    is_target: is_target.subarray(0, limits.max_seq_length),
+  };
+  if (countTargets(cut.is_target) === 0) return { kind: 'dropped', reason: 'prompt_too_long', tokens };
+  return { ...encoded, ...cut, kind: 'sample', notes, isTruncated: true };
+}
+
+const BATCH = 256;
+/** Batches that the tokenizer works on while the next ones are read and rendered. */
+const IN_FLIGHT = 3;
+
+/** Tokenises a stream, batch by batch, in its order and with memory that does not grow with it. */
+export async function* tokenizeAll(
+  stream: AsyncIterable<Conversation>,
+  encoder: PromptEncoder,
+  limits: TokenizeLimits,
+): AsyncGenerator<{ conversations: readonly Conversation[]; outcomes: Outcome[] }> {
+  const pending: { conversations: Conversation[]; outcomes: Promise<Outcome[]> }[] = [];
+  const start = (conversations: Conversation[]) => {
+    const outcomes = tokenizeBatch(encoder, conversations, limits);
+    // An error is raised where the result is awaited, in order.
+    outcomes.catch(() => undefined);
+    pending.push({ conversations, outcomes });
+  };
+  const take = async () => {
+    const { conversations, outcomes } = pending.shift() as (typeof pending)[number];
+    return { conversations, outcomes: await outcomes };
+  };
+  let batch: Conversation[] = [];
+  for await (const conversation of stream) {
+    batch.push(conversation);
+    if (batch.length < BATCH) continue;
+    start(batch);
+    batch = [];
+    if (pending.length >= IN_FLIGHT) yield await take();
+  }
+  if (batch.length > 0) start(batch);
+  while (pending.length > 0) yield await take();
 }
 
 /** Number of loss edges: targets that have a token before them. */
@@ -66,24 +103,4 @@ export function countTargets(isTarget: ArrayLike<number>): number {
   let targets = 0;
   for (let t = 1; t < isTarget.length; t++) targets += isTarget[t] as number;
   return targets;
-}
-
-type Outcome =
-  | { dropped: null; input_ids: number[]; is_target: number[]; isTruncated: boolean }
-  | { dropped: DropReason; tokens: number };
-
-function tokenizeOne(encoder: PromptEncoder, conversation: Conversation, limits: TokenizeLimits): Outcome {
-  const { messages } = conversation;
-  const isBlank = (role: string) => messages.every((message) => message.role !== role || message.content.trim() === '');
-  if (isBlank('user')) return { dropped: 'empty_question', tokens: 0 };
-  if (isBlank('assistant')) return { dropped: 'empty_answer', tokens: 0 };
-  const { input_ids, is_target } = encoder.encode(messages);
-  const tokens = input_ids.length;
-  if (countTargets(is_target) === 0) return { dropped: 'empty_answer', tokens };
-  if (tokens <= limits.max_seq_length) return { dropped: null, input_ids, is_target, isTruncated: false };
-  if (limits.overflow !== 'truncate_answer') return { dropped: 'too_long', tokens };
-  input_ids.length = limits.max_seq_length;
-  is_target.length = limits.max_seq_length;
-  if (countTargets(is_target) === 0) return { dropped: 'prompt_too_long', tokens };
-  return { dropped: null, input_ids, is_target, isTruncated: true };
 }

@@ -5,11 +5,12 @@ import { drawHeldOut, questionKey } from './held_out.ts';
 import type { Identity, Manifest, SplitManifest } from './manifest.ts';
 import type { DataSettings, PrepareOptions, PrepareProgress } from './prepare_options.ts';
 import { createPromptEncoder } from './prompt.ts';
-import type { Conversation } from './sample.ts';
+import { type BadRow, placeText, Refusals } from './refusals.ts';
+import type { Conversation, DropReason, RowPlace } from './sample.ts';
 import type { DataSource } from './source.ts';
 import { SplitWriter } from './split_writer.ts';
 import type { PromptTemplate } from './templates.ts';
-import { type PoolResult, tokenizeAll } from './tokenize_pool.ts';
+import { tokenizeAll } from './tokenize.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
 /** Everything that one folder of shards is made from. */
@@ -20,7 +21,8 @@ export interface Job {
   template: PromptTemplate;
   folder: string;
   identity: Identity;
-  rows: number;
+  /** Of all files of the splits. */
+  bytes: number;
 }
 
 /**
@@ -35,81 +37,101 @@ export async function writeSplits(job: Job, folder: string): Promise<Manifest> {
   const hasEval = data.eval_split !== null || data.eval_fraction !== null;
   const evaluation = hasEval ? new SplitWriter(folder, 'eval', metadata) : null;
   const { eval_fraction } = data;
-  const rows = source.conversations(data.train_split);
-  const heldOut = eval_fraction === null ? null : await drawHeldOut(rows, eval_fraction, seed);
-  const progress = { rows: 0, total_rows: job.rows, tokens: 0 };
+  const refusals = new Refusals(data.on_bad_row);
+  // What is wrong with a row is told where it is tokenised.
+  const rows = source.conversations(data.train_split, { onBad: () => {} });
+  const heldOut = eval_fraction === null ? null : await drawHeldOut(rows, eval_fraction, seed, data.eval_sampling);
+  const progress = { bytes: 0, total_bytes: job.bytes, tokens: 0 };
   const isHeldOut = (conversation: Conversation) => heldOut?.has(questionKey(conversation)) ?? false;
-  await fill(job, data.train_split, progress, (row) => (isHeldOut(row) && evaluation !== null ? evaluation : train));
+  const route = (row: Conversation) => (isHeldOut(row) && evaluation !== null ? evaluation : train);
+  await fill(job, data.train_split, { progress, refusals, route, main: train });
   if (data.eval_split !== null && evaluation !== null) {
-    await fill(job, data.eval_split, progress, () => evaluation);
+    await fill(job, data.eval_split, { progress, refusals, route: () => evaluation, main: evaluation });
   }
+  refusals.finish();
   return {
-    format_version: 1,
+    format_version: 2,
     identity,
-    train: finishSplit(train, data.train_split),
-    eval: evaluation === null ? null : finishSplit(evaluation, data.eval_split ?? `${eval_fraction} of the questions`),
+    train: finishSplit(train, data.train_split, data),
+    eval:
+      evaluation === null
+        ? null
+        : finishSplit(evaluation, data.eval_split ?? `${eval_fraction} of the questions`, data),
     roles: source.roles(),
     shared_questions: evaluation === null ? 0 : train.questions.countShared(evaluation.questions),
+    ignored_keys: source.ignoredKeys(),
   };
 }
 
-/** Tokenises one file split into the writers that `route` names. */
-async function fill(
-  job: Job,
-  split: string,
-  progress: PrepareProgress,
-  route: (conversation: Conversation) => SplitWriter,
-): Promise<void> {
+interface Filling {
+  progress: PrepareProgress;
+  refusals: Refusals;
+  /** The writer of a conversation. */
+  route: (conversation: Conversation) => SplitWriter;
+  /** The writer that counts rows which are no conversations. */
+  main: SplitWriter;
+}
+
+/** Tokenises one file split into its writers. */
+async function fill(job: Job, split: string, { progress, refusals, route, main }: Filling): Promise<void> {
   const { options, source, tokenizer, template } = job;
-  const { data, workers, onProgress, tokenizer_folder } = options;
-  const countRow = () => {
-    progress.rows += 1;
+  const { data, onProgress } = options;
+  const refuse = (writer: SplitWriter, place: RowPlace, fault: BadRow) => {
+    writer.refuse(place, fault);
+    refusals.add(place, fault);
   };
-  const { max_seq_length, overflow } = data;
-  const settings = { tokenizer_folder, template, limits: { max_seq_length, overflow } };
+  const rows = source.conversations(split, {
+    onBad: (place, fault) => refuse(main, place, fault),
+    onBytes: (bytes) => {
+      progress.bytes += bytes;
+    },
+  });
   const encoder = createPromptEncoder(tokenizer, template);
-  for await (const result of tokenizeAll(source.conversations(split, countRow), encoder, settings, workers)) {
-    appendBatch(result, route, data);
-    progress.tokens += result.batch.input_ids.length;
+  for await (const { conversations, outcomes } of tokenizeAll(rows, encoder, data)) {
+    for (const [i, outcome] of outcomes.entries()) {
+      const conversation = conversations[i] as Conversation;
+      const writer = route(conversation);
+      if (outcome.kind === 'refused') {
+        refuse(writer, conversation, outcome.fault);
+        continue;
+      }
+      if (outcome.kind === 'dropped') refuseTooLong(conversation, outcome, data);
+      else progress.tokens += outcome.input_ids.length;
+      writer.add(conversation, outcome);
+    }
     onProgress?.({ ...progress });
     await breathe();
   }
 }
 
-function appendBatch(
-  { conversations, batch }: PoolResult,
-  route: (conversation: Conversation) => SplitWriter,
-  { max_seq_length }: DataSettings,
-): void {
-  if (batch.too_long !== null) {
-    const { file, row, tokens } = batch.too_long;
-    throw new UserError(
-      `${file}:${row}: expected at most ${max_seq_length} tokens (data.max_seq_length), got ${tokens}; ` +
-        'raise data.max_seq_length, or set data.overflow to drop or truncate_answer.',
-    );
-  }
-  let start = 0;
-  for (const [i, conversation] of conversations.entries()) {
-    const writer = route(conversation);
-    const reason = batch.dropped[i] ?? null;
-    if (reason !== null) {
-      writer.drop(reason);
-      continue;
-    }
-    const end = start + (batch.lengths[i] as number);
-    const ids = batch.input_ids.subarray(start, end);
-    writer.append(conversation, ids, batch.is_target.subarray(start, end), batch.is_truncated[i] === 1);
-    start = end;
-  }
+function refuseTooLong(
+  place: RowPlace,
+  { reason, tokens }: { reason: DropReason; tokens: number },
+  data: DataSettings,
+) {
+  if (data.overflow !== 'error' || reason !== 'too_long') return;
+  throw new UserError(
+    `${placeText(place)}: expected at most ${data.max_seq_length} tokens (data.max_seq_length), got ${tokens}; ` +
+      'raise data.max_seq_length, or set data.overflow to drop or truncate_answer.',
+  );
 }
 
-function finishSplit(writer: SplitWriter, name: string): SplitManifest {
+function finishSplit(writer: SplitWriter, name: string, data: DataSettings): SplitManifest {
   const split = writer.finish();
-  if (split.stats.samples > 0) return split;
-  const reasons = Object.entries(split.stats.dropped).filter(([, count]) => count > 0);
-  const got = reasons.length === 0 ? 'no rows' : `all dropped (${reasons.map((pair) => pair.join(': ')).join(', ')})`;
+  const { samples, dropped, refused } = split.stats;
+  if (samples > 0) return split;
+  const reasons = Object.entries({ ...dropped, ...refused }).filter(([, count]) => count > 0);
+  const isDrawn = split.name === 'eval' && data.eval_split === null;
+  if (isDrawn && reasons.length === 0 && data.eval_sampling === 'per_role') {
+    throw new UserError(
+      `data.eval_fraction: expected a role with at least two questions to hold one out, got one question for every ` +
+        'role (each row has a persona of its own); set data.eval_sampling=across_roles to draw from all questions, ' +
+        'or data.eval_fraction=null to train without evaluation.',
+    );
+  }
+  const got = reasons.length === 0 ? 'no rows' : `none kept (${reasons.map((pair) => pair.join(': ')).join(', ')})`;
   throw new UserError(
     `data: expected at least one sample in ${split.name} (${name}), got ${got}; ` +
-      'look at data.path, data.max_seq_length and data.overflow.',
+      'look at data.path, data.max_seq_length, data.overflow and data.on_bad_row.',
   );
 }

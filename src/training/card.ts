@@ -1,6 +1,8 @@
 // The facts that a run's model card tells.
 import type { ModelCard } from '../checkpoint/model_card.ts';
 import { createPromptEncoder } from '../data/prompt.ts';
+import { BadRow } from '../data/refusals.ts';
+import type { ChatMessage } from '../data/sample.ts';
 import type { Progress } from './progress.ts';
 import type { Setup } from './setup.ts';
 
@@ -18,7 +20,7 @@ export function cardOf(name: string, { base, data, identity }: Setup, progress: 
       'training samples': stats.samples,
       roles: stats.roles,
       'target tokens an epoch': stats.targets,
-      'held-out samples': data.eval.stats.samples,
+      'held-out samples': data.eval?.stats.samples ?? 0,
       'steps so far': progress.step,
       'target tokens seen': progress.num_targets,
     },
@@ -36,12 +38,22 @@ export function cardOf(name: string, { base, data, identity }: Setup, progress: 
 }
 
 function exampleOf({ tokenizer, template }: Setup['data']): string {
-  const segments = createPromptEncoder(tokenizer, template).segments([
-    { role: 'system', content: template.system_instruction.with_description },
+  const encoder = createPromptEncoder(tokenizer, template);
+  const turns: ChatMessage[] = [
     { role: 'user', content: '{question}' },
     { role: 'assistant', content: '{answer}' },
-  ]);
-  return segments.map((segment) => ('text' in segment ? segment.text : segment.token)).join('');
+  ];
+  const system: ChatMessage = { role: 'system', content: template.system_instruction.with_description };
+  for (const messages of [[system, ...turns], turns]) {
+    try {
+      const segments = encoder.segments(messages);
+      return segments.map((segment) => ('text' in segment ? segment.text : segment.token)).join('');
+    } catch (error) {
+      // Some templates take no system message, and some no conversation as plain as this.
+      if (!(error instanceof BadRow)) throw error;
+    }
+  }
+  return '';
 }
 
 /** Nested settings as dotted keys. */

@@ -30,7 +30,7 @@ const EVALUATION_SPEEDUP = 3;
 export async function dryRun(config: Config, onPrepare: (progress: PrepareProgress) => void): Promise<DryRun> {
   const { model, data, plan } = await setUp(config, onPrepare);
   const quality = packingQuality(stepsOf(plan), config.packing);
-  const heldOut = packingQuality(evaluationWindows(data.eval), config.packing);
+  const heldOut = data.eval === null ? 0 : packingQuality(evaluationWindows(data.eval), config.packing).tokens;
   const memory = estimateMemory(model, quality.largest, config.training.recompute);
   const rate = await measure(config, model, data.train);
   const evaluations = 2 + Math.floor((plan.totalSteps - 1) / config.training.eval_steps);
@@ -40,7 +40,7 @@ export async function dryRun(config: Config, onPrepare: (progress: PrepareProgre
     memory,
     tokens_per_second: rate,
     training_seconds: quality.tokens / rate,
-    evaluation_seconds: (evaluations * heldOut.tokens) / (rate * EVALUATION_SPEEDUP),
+    evaluation_seconds: (evaluations * heldOut) / (rate * EVALUATION_SPEEDUP),
   };
 }
 

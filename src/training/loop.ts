@@ -41,7 +41,8 @@ export interface Loop {
   /** The samples of a step, counted from 1, and the share of epochs done after it. */
   samplesOf: (step: number) => { samples: TokenizedSample[]; epoch: number };
   pack: (samples: TokenizedSample[]) => TreeBatch[];
-  heldOutLoss: (onProgress: (share: number) => void) => Promise<number>;
+  /** Null where nothing is held out. */
+  heldOutLoss: ((onProgress: (share: number) => void) => Promise<number>) | null;
   events: TrainingEvents;
 }
 
@@ -56,7 +57,7 @@ export async function runLoop(loop: Loop, progress: Progress): Promise<void> {
     loop.events.onSave(progress.step);
   };
   try {
-    if (progress.step === 0) await evaluateStart(loop, progress);
+    if (progress.step === 0 && loop.heldOutLoss !== null) await evaluateStart(loop, progress, loop.heldOutLoss);
     while (progress.step < loop.totalSteps || progress.unrecorded !== null) {
       if (progress.unrecorded === null) await oneStep(loop, progress);
       await recordStep(loop, progress);
@@ -75,14 +76,16 @@ function isSaveDue({ settings, totalSteps }: Loop, { step, best }: Progress, sav
   return step % settings.save_steps === 0 || step === totalSteps || best?.step === step || isTime;
 }
 
-async function evaluateStart(loop: Loop, progress: Progress): Promise<void> {
-  const eval_loss = await evaluate(loop, 0);
+type HeldOutLoss = NonNullable<Loop['heldOutLoss']>;
+
+async function evaluateStart(loop: Loop, progress: Progress, heldOutLoss: HeldOutLoss): Promise<void> {
+  const eval_loss = await evaluate(loop, heldOutLoss, 0);
   progress.evaluations.push({ step: 0, eval_loss });
   loop.metrics.append({ step: 0, epoch: 0, eval_loss });
   progress.metrics_lines = loop.metrics.lines();
 }
 
-async function evaluate({ events, heldOutLoss, checkpoint }: Loop, step: number): Promise<number> {
+async function evaluate({ events, checkpoint }: Loop, heldOutLoss: HeldOutLoss, step: number): Promise<number> {
   const loss = await heldOutLoss((share) => events.onEvaluationProgress(step, share));
   if (!Number.isFinite(loss)) {
     throw new UserError(
@@ -141,8 +144,9 @@ async function oneStep(loop: Loop, progress: Progress): Promise<void> {
 async function recordStep(loop: Loop, progress: Progress): Promise<void> {
   const { step, unrecorded } = progress;
   if (unrecorded === null) return;
-  if (step % loop.settings.eval_steps === 0 || step === loop.totalSteps) {
-    const eval_loss = await evaluate(loop, step);
+  const isDue = step % loop.settings.eval_steps === 0 || step === loop.totalSteps;
+  if (isDue && loop.heldOutLoss !== null) {
+    const eval_loss = await evaluate(loop, loop.heldOutLoss, step);
     progress.evaluations.push({ step, eval_loss });
     if (progress.best === null || eval_loss < progress.best.eval_loss) progress.best = { step, eval_loss };
     loop.metrics.append({ ...unrecorded, eval_loss });

@@ -6,7 +6,6 @@ import { UserError } from '../core/errors.ts';
 import { sha256File } from '../core/files.ts';
 import { type PreparedData, prepare } from '../data/prepare.ts';
 import type { PrepareProgress } from '../data/prepare_options.ts';
-import type { PreparedSplit } from '../data/prepared.ts';
 import { startEngine } from '../engine/runtime.ts';
 import type { CausalLM } from '../models/causal_lm.ts';
 import { loadAdapterInto, loadModel, resolveBase } from '../models/load.ts';
@@ -17,7 +16,7 @@ import { planRun, type RunPlan } from './plan.ts';
 export interface Setup {
   /** Folder of the base model. */
   base: string;
-  data: PreparedData & { eval: PreparedSplit };
+  data: PreparedData;
   model: CausalLM;
   lora: LoraSettings;
   identity: Identity;
@@ -31,7 +30,6 @@ export async function setUp(config: Config, onPrepare: (progress: PrepareProgres
   const { seed, num_epochs, max_steps } = config.training;
   const { answer_weight } = config.data;
   const data = await prepare({ data: config.data, tokenizer_folder: base, seed, onProgress: onPrepare });
-  if (data.eval === null) throw new Error('the config holds nothing out');
   const model = loadModel(base, { dtype: config.model.dtype });
   if (config.data.max_seq_length > model.max_position_embeddings) {
     throw new UserError(
@@ -42,7 +40,7 @@ export async function setUp(config: Config, onPrepare: (progress: PrepareProgres
   addAdapters(config, adapter, model);
   return {
     base,
-    data: { ...data, eval: data.eval },
+    data,
     model,
     lora: config.lora,
     identity: { settings: config, inputs: await inputsOf(base, adapter, data), engine },
@@ -56,6 +54,7 @@ function addAdapters({ lora, training }: Config, adapter: string | null, model: 
   if (adapter === null) return;
   const fresh = loraPaths(model);
   const given = loadAdapterInto(model, adapter, lora.lora_dropout);
+  // Dropout is no part of the weights, so another one may be set.
   const keys = ['r', 'lora_alpha', 'use_rslora'] as const;
   const wrong = keys.filter((key) => lora[key] !== given[key]).map((key) => `lora.${key}=${given[key]}`);
   const targets = targetPaths(model.linears, given.target_modules);

@@ -101,6 +101,11 @@ function begin(config: Config, setup: Setup, { resume, overwrite }: OpenMode): B
   return { checkpoint: { ...common, optimizer }, progress };
 }
 
+function lossOf(model: Setup['model'], split: Setup['data']['eval'], { packing }: Config) {
+  if (split === null) return null;
+  return (onProgress: (share: number) => void) => heldOutLoss(model, split, packing, onProgress);
+}
+
 function loopOf(config: Config, setup: Setup, { checkpoint, progress, events }: Begun & { events: TrainEvents }) {
   const { model, data, plan } = setup;
   return {
@@ -113,6 +118,6 @@ function loopOf(config: Config, setup: Setup, { checkpoint, progress, events }: 
     totalSteps: plan.totalSteps,
     samplesOf: plan.samplesOf,
     pack: (samples: Parameters<typeof packStep>[0]) => packStep(samples, config.packing),
-    heldOutLoss: (onProgress: (share: number) => void) => heldOutLoss(model, data.eval, config.packing, onProgress),
+    heldOutLoss: lossOf(model, data.eval, config),
   };
 }

@@ -136,6 +136,29 @@ describe('loadTensors', () => {
     );
   });
 
+  it('calls quantised weights so, by the config and by their tensors', () => {
+    const int8 = { name: 'a.weight', dtype: 'U8' as const, shape: [2], data: new Uint8Array(2) };
+    const scales = { ...f32('a.weight_scale', 1), name: 'a.weight_scale' };
+    const path = folderOf([int8, scales]);
+    const load = () => loadTensors(openHfFolder(path), new Map([['a.weight', [2]]]), { dtype: 'float32' });
+    expect(messageOf(load)).toMatchInlineSnapshot(
+      `"<folder>/m: expected a base model in float32, float16 or bfloat16, got a quantised one: 2 tensors like a.weight of U8; use the original model, from which it was made."`,
+    );
+    const settings = [
+      [
+        { quant_method: 'gptq', bits: 4 },
+        /got a quantised one: gptq, 4 bits \(quantization_config\); use the original model/,
+      ],
+      [{ quant_method: 'bitsandbytes', load_in_4bit: true }, /bitsandbytes, 4 bits/],
+      [{ quant_method: 'fp8' }, /got a quantised one: fp8 \(quantization_config\)/],
+      [{ quant_method: 'awq', bits: 4 }, /awq, 4 bits/],
+    ] as const;
+    for (const [quantization_config, pattern] of settings) {
+      writeFileSync(join(path, 'config.json'), JSON.stringify({ quantization_config }));
+      expect(messageOf(() => openHfFolder(path))).toMatch(pattern);
+    }
+  });
+
   it('names the tensor and the file of a weight that is not finite', () => {
     for (const bad of [Number.NaN, Number.POSITIVE_INFINITY]) {
       const path = folderOf([f32('good', 1), f32('model.norm.weight', 1, 2, bad, 4)]);

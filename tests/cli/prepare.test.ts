@@ -31,8 +31,8 @@ describe('rocit prepare', () => {
       /── sample 0: Role 0, row 1, answer 0: \d+ tokens, \d+ targets\n### Instruction:\nYou are Role 0\./,
     );
     expect(stdout).toContain('### Response:\n⟦Answer 0.<|im_end|>⟧');
-    expect(stdout).toMatch(/split +roles +questions +samples +tokens +targets +dropped +truncated\n/);
-    expect(stdout).toMatch(/train +2 +36 +37 +[\d,]+ +[\d,]+ +0 +0\neval +2 +4 +4 /);
+    expect(stdout).toMatch(/split +roles +questions +samples +tokens +targets +dropped +refused +truncated +answers\n/);
+    expect(stdout).toMatch(/train +2 +36 +37 +[\d,]+ +[\d,]+ +0 +0 +0 +–\neval +2 +4 +4 /);
     expect(stderr).toMatch(
       /\npacking tree: \d+ → \d+ tokens a sample \(\d+\.\d times fewer\), 1\.0 packs a step, \d+ % full, over 1 step\n/,
     );
@@ -70,7 +70,33 @@ describe('rocit prepare', () => {
     expect(stdout).toMatch(/^train /m);
     const none = await run(['data.max_seq_length=20']);
     expect([none.code, none.stdout]).toEqual([2, '']);
-    expect(none.stderr).toContain('got all dropped (too_long: 37)');
+    expect(none.stderr).toContain('got none kept (too_long: 37)');
+  });
+
+  it('draws a row of each thing that happened to rows and answers, and counts them', async () => {
+    const talk = (...turns: object[]) => ({
+      messages: [{ role: 'user', content: 'q' }, ...turns.map((turn) => ({ role: 'assistant', ...turn }))],
+    });
+    const rows = [
+      talk({ content: 'plain' }),
+      talk({ content: 'context', weight: 0 }, { content: 'learnt' }),
+      talk({ content: ' ' }, { content: 'said' }),
+      talk({ content: '' }),
+      talk({ content: 'tools', tool_calls: [1] }),
+    ];
+    writeFileSync(join(root, 'chat.jsonl'), rows.map((one) => JSON.stringify(one)).join('\n'));
+    const chat = ['data.source=chat_jsonl', 'data.path=chat.jsonl', 'data.eval_fraction=null', 'data.on_bad_row=drop'];
+    const { code, stdout } = await run([...chat, '--show', '1']);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(
+      /── train, masked: , row 2, .*\n(.*\n)*?.*context<\|im_end\|>\n\n### Response:\n⟦learnt<\|im_end\|>⟧/,
+    );
+    expect(stdout).toMatch(/── train, blank: , row 3, /);
+    expect(stdout).toMatch(/── train, empty_answer: chat\.jsonl:4\n/);
+    expect(stdout).toMatch(
+      /── train, bad_row: chat\.jsonl:5: expected no keys that change .* "messages"\[1\]\.tool_calls/,
+    );
+    expect(stdout).toMatch(/train +1 +1 +3 .* 1 \(1 empty_answer\) +1 \(1 bad_row\) +0 +1 masked, 1 blank\n/);
   });
 
   it('refuses a truncated shard and a missing file without a stack', async () => {

@@ -1,7 +1,8 @@
 // What else may happen to a run folder: a second process in it, a dead owner, a full disk.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { afterAll, describe, expect, it } from 'vitest';
+import { rocit } from '../support/cli.ts';
 import { comparable, metricsRows, namesIn, stateOf, tinyRun, untilStderr } from '../training/tiny_run.ts';
 
 describe('a second process in a run folder', () => {
@@ -38,6 +39,31 @@ describe('a second process in a run folder', () => {
       new RegExp(`killed: its last owner \\(process ${first.process.pid} on .*\\) is gone; taking over.`),
     );
     expect(namesIn(run.at('killed'))).not.toContain('.lock');
+  });
+});
+
+describe('a run that holds nothing out', () => {
+  const run = tinyRun({ data: { eval_split: null } });
+
+  it('trains, saves and resumes without evaluations', async () => {
+    const whole = await run.train();
+    expect(whole).toMatchObject({ code: 0, stdout: 'run\n' });
+    expect(whole.stderr).toContain('24 training samples, 0 held out');
+    expect(whole.stderr).not.toContain('held-out loss');
+    expect(namesIn(run.at('run'))).toEqual(['config.yaml', 'last', 'metrics.jsonl', 'step_000006', 'step_000008']);
+    expect(metricsRows(run.at('run')).map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+    expect(metricsRows(run.at('run')).some((row) => 'eval_loss' in row)).toBe(false);
+    const first = run.start(['output_dir=half']);
+    await untilStderr(first, /\nstep 4: saved/);
+    first.process.kill('SIGKILL');
+    await first.done;
+    expect((await run.train(['output_dir=half', '--resume'])).code).toBe(0);
+    const adapterOf = (name: string) => readFileSync(run.at(name, 'last', 'adapter_model.safetensors'));
+    expect(adapterOf('half').equals(adapterOf('run'))).toBe(true);
+    const dry = await run.train(['--dry-run', '--json', 'output_dir=never']);
+    expect(JSON.parse(dry.stdout)).toMatchObject({ evaluation_seconds: 0 });
+    const score = await rocit(['score', 'config.yaml'], { cwd: run.folder });
+    expect([score.code, score.stderr.includes('expected a held-out split, got none; set it')]).toEqual([2, true]);
   });
 });
 

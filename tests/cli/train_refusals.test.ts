@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { TensorInfo } from '../../src/checkpoint/safetensors.ts';
 import { readSafetensorsHeader } from '../../src/checkpoint/safetensors.ts';
+import { rocit } from '../support/cli.ts';
 import { namesIn, tinyRun } from '../training/tiny_run.ts';
 
 const run = tinyRun({ training: { num_epochs: 1, max_steps: 2 } });
@@ -102,8 +103,18 @@ describe('the base model', () => {
     );
   });
 
-  it('an adapter with other settings than the config', async () => {
+  it('an adapter with other settings than the config; what the config leaves open is the adapter’s', async () => {
     expect((await run.train(['output_dir=ours'])).code).toBe(0);
+    writeFileSync(run.at('open.yaml'), readFileSync(run.at('config.yaml'), 'utf8').replace(/^lora:\n( .*\n)+/m, ''));
+    const open = ['train', 'open.yaml', 'model.adapter=ours/last', 'output_dir=next'];
+    const { code, stderr } = await rocit(open, { cwd: run.folder });
+    expect(code).toBe(0);
+    expect(stderr).toMatch(/lora:\n {2}r: 4 # adapter\n {2}lora_alpha: 8 # adapter\n {2}lora_dropout: 0.1 # adapter\n/);
+    const differing = await rocit([...open, 'lora.lora_alpha=16', 'output_dir=never'], { cwd: run.folder });
+    expect([differing.code, namesIn(run.at('never')).filter((name) => name !== 'config.yaml')]).toEqual([2, []]);
+    expect(differing.stderr).toContain(
+      'lora: expected the settings of model.adapter ours/last, got others; set lora.lora_alpha=8.',
+    );
     expect(
       await refusal(['model.adapter=ours/last', 'lora.r=3', 'lora.target_modules=[q_proj]']),
     ).toMatchInlineSnapshot(
@@ -156,7 +167,7 @@ describe('the data', () => {
 
   it('samples that are all too long', async () => {
     expect(await refusal(['data.max_seq_length=8'])).toMatchInlineSnapshot(
-      `"data: expected at least one sample in train (train), got all dropped (too_long: 24); look at data.path, data.max_seq_length and data.overflow."`,
+      `"data: expected at least one sample in train (train), got none kept (too_long: 24); look at data.path, data.max_seq_length, data.overflow and data.on_bad_row."`,
     );
   });
 

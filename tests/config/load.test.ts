@@ -1,4 +1,5 @@
 import { writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -50,9 +51,12 @@ describe('loadConfig: values', () => {
         train_split: train
         eval_split: test
         eval_fraction: null
+        eval_sampling: per_role
         answers: all
         answer_weight: uniform
         template: rolellama
+        template_date: 2024-07-26
+        on_bad_row: error
         max_seq_length: 1024
         overflow: drop
       lora:
@@ -119,6 +123,16 @@ describe('loadConfig: values', () => {
     expect(config.output_dir).toBe('42');
   });
 
+  it('takes ~/ for the home folder in every path', () => {
+    const { config } = load('model: { base: ~/base, adapter: ~/run }', ['data.path=~/data', 'output_dir=~/out']);
+    const paths = [config.model.base, config.model.adapter, config.data.path, config.output_dir];
+    expect(paths).toEqual(['base', 'run', 'data', 'out'].map((name) => join(homedir(), name)));
+  });
+
+  it('allows a run without evaluation', () => {
+    expect(load('data: { eval_split: null }').config.data).toMatchObject({ eval_split: null, eval_fraction: null });
+  });
+
   it('a section given as a mapping on the command line keeps the other keys of the file', () => {
     const { config, origins } = load('lora: { r: 4, lora_alpha: 8 }', ['lora={r: 2}']);
     expect(config.lora).toMatchObject({ r: 2, lora_alpha: 8 });
@@ -133,7 +147,8 @@ describe('loadConfig: the printed text', () => {
   });
 
   it('loads again to the same config, whatever the values', () => {
-    const text = fc.string({ minLength: 1 }).filter((value) => value.trim() !== '');
+    // A path that begins with ~ becomes another one.
+    const text = fc.string({ minLength: 1 }).filter((value) => value.trim() !== '' && !value.startsWith('~'));
     const values = fc.record({
       base: text,
       output_dir: text,
@@ -173,7 +188,7 @@ describe('loadConfig: mistakes', () => {
     expect(mistakes(yaml, ['lr=3', 'lora.dropout=0', 'training.seed=-1'])).toMatchInlineSnapshot(`
       "run.yaml: expected a valid config, got 14 mistakes; \`rocit schema\` lists every key.
         data.kinds (file): expected a list of at least 1, each general | role_specific, got ["general","special"]. Kinds of RoleBench questions to read.
-        data.eval_split (file): expected a text or null, got 3. The held-out file's name without .jsonl; null when eval_fraction draws it from the training file.
+        data.eval_split (file): expected a text or null, got 3. The held-out file's name without .jsonl or .json; null when eval_fraction draws it from the training file, or for no evaluation.
         data.max_seq_length (file): expected an integer >= 8, got 3.5. Longest sample in tokens, prompt and answer together.
         lora.lora_alpha (file): expected a number > 0, got "two". Scaling is lora_alpha / r, or lora_alpha / sqrt(r) with use_rslora.
         lora.lora_dropout (file): expected a number >= 0 and < 1, got 1. Dropout on the input of lora_A while training; samples that share a token share its mask.
@@ -199,8 +214,8 @@ describe('loadConfig: mistakes', () => {
       'data.eval_fraction (file): expected null beside data.eval_split test, got 0.1; set data.eval_split=null to hold out a fraction.',
     ],
     [
-      'data: { eval_split: null }',
-      'data.eval_split (file): expected a split, or null with data.eval_fraction, got null and no fraction; set one of the two.',
+      'data: { template_date: 26 July }',
+      'data.template_date (file): expected a day as YYYY-MM-DD, got "26 July". The day that a chat template is told when it asks for one (strftime_now), so that prompts stay the same.',
     ],
     [
       'data: { kinds: [general, general] }',

@@ -1,11 +1,12 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { UserError } from '../../src/core/errors.ts';
 import {
+  expandHome,
   isTemporaryName,
   readJsonFile,
-  readLines,
   readTextFile,
   recoverFolder,
   replacedFolders,
@@ -17,14 +18,6 @@ import {
 import { temporaryFolder } from '../support/temporary.ts';
 
 const folder = temporaryFolder();
-
-async function linesOf(content: string | Uint8Array): Promise<{ line: number; text: string }[]> {
-  const path = join(folder, 'lines.txt');
-  writeFileSync(path, content);
-  const lines = [];
-  for await (const line of readLines(path, 'lines')) lines.push(line);
-  return lines;
-}
 
 describe('writeFileAtomic', () => {
   it('makes the folders above, replaces the old content and leaves no other name', () => {
@@ -103,32 +96,10 @@ describe('writeFolderAtomic', () => {
 });
 
 describe('reading', () => {
-  it('numbers lines from 1, takes LF and CRLF, and keeps empty lines', async () => {
-    expect(await linesOf('a\n\nb\r\nc')).toEqual([
-      { line: 1, text: 'a' },
-      { line: 2, text: '' },
-      { line: 3, text: 'b' },
-      { line: 4, text: 'c' },
-    ]);
-    expect(await linesOf('')).toEqual([]);
-  });
-
-  it('does not split at the line separators of Unicode, which JSON texts may hold', async () => {
-    expect(await linesOf('{"a":"x\u2028y\u2029z\u0085w"}\n')).toEqual([
-      { line: 1, text: '{"a":"x\u2028y\u2029z\u0085w"}' },
-    ]);
-  });
-
-  it('a character of several bytes survives the borders of the chunks', async () => {
-    const text = `${'x'.repeat(65_535)}皇帝`;
-    expect((await linesOf(text))[0]?.text).toBe(text);
-  });
-
-  it('a missing file and broken JSON name the file and what was expected', async () => {
+  it('a missing file and broken JSON name the file and what was expected', () => {
     expect(() => readTextFile('nowhere/x.txt', 'a role list')).toThrowErrorMatchingInlineSnapshot(
       `[UserError: nowhere/x.txt: expected a role list, got no such file; check the path.]`,
     );
-    await expect(readLines('nowhere/x.jsonl', 'rows').next()).rejects.toBeInstanceOf(UserError);
     const path = join(folder, 'broken.json');
     writeFileSync(path, '{"a": 1,\n "b": }');
     expect(() => readJsonFile(path, 'a config')).toThrow(UserError);
@@ -138,11 +109,29 @@ describe('reading', () => {
     );
   });
 
-  it('a byte order mark is no part of the text', async () => {
-    expect((await linesOf('\ufeff{}\n\ufeffx'))[0]?.text).toBe('{}');
+  it('a byte order mark is no part of the text', () => {
     const path = join(folder, 'mark.json');
     writeFileSync(path, '\ufeff{"a": 1}');
     expect(readJsonFile(path, 'a config')).toEqual({ a: 1 });
+  });
+
+  it('what is not UTF-8 is refused with its line, and UTF-16 by its name', () => {
+    const path = join(folder, 'gbk.yaml');
+    writeFileSync(path, Buffer.concat([Buffer.from('a: 灯\nb: '), Buffer.from([0xc4, 0xe3]), Buffer.from(' x\n')]));
+    expect(() => readTextFile(path, 'a config')).toThrow(
+      /gbk\.yaml:2: expected a config in UTF-8, got the bytes 20 C4 E3 20; convert the file .* iconv -f GB18030/,
+    );
+    writeFileSync(path, Buffer.from('\ufeffa: 1', 'utf16le'));
+    expect(() => readTextFile(path, 'a config')).toThrow(
+      /gbk\.yaml:1: expected a config in UTF-8, got UTF-16; convert/,
+    );
+    writeFileSync(path, Buffer.from('{"a": 1}', 'utf16le'));
+    expect(() => readTextFile(path, 'a config')).toThrow(/got UTF-16/);
+  });
+
+  it('~/ is the home folder', () => {
+    expect(expandHome('~/x')).toBe(join(homedir(), 'x'));
+    expect(['~', '/a/~/b', '~x/y', 'x'].map(expandHome)).toEqual([homedir(), '/a/~/b', '~x/y', 'x']);
   });
 
   it('a folder in place of a file is a mistake of the user, not a bug', () => {

@@ -1,10 +1,11 @@
-// From files to prepared splits: round trip, held-out fraction, freshness, damage, any number of workers.
+// From files to prepared splits: round trip, held-out fraction, freshness, damage, rows that are refused.
 import {
   appendFileSync,
   cpSync,
   existsSync,
   mkdirSync,
   readdirSync,
+  readFileSync,
   rmSync,
   truncateSync,
   writeFileSync,
@@ -39,10 +40,13 @@ const defaults: DataSettings = {
   train_split: 'train',
   eval_split: null,
   eval_fraction: null,
+  eval_sampling: 'per_role',
   answers: 'all',
   template: 'rolellama',
+  template_date: '2024-07-26',
   max_seq_length: 1024,
   overflow: 'drop',
+  on_bad_row: 'error',
 };
 
 interface Row {
@@ -71,7 +75,6 @@ function run(data: Partial<DataSettings> = {}, options: Partial<PrepareOptions> 
     tokenizer_folder: tiny,
     seed: 0,
     cache_dir: join(folder, 'cache'),
-    workers: 0,
     ...options,
   });
 }
@@ -109,14 +112,20 @@ describe('prepare', () => {
     write([...rowsOf(4), long]);
     const { train } = await run({ max_seq_length: 400 });
     const all = samples(train);
-    expect(train.stats).toEqual({
+    expect(train.stats).toMatchObject({
       roles: 3,
       questions: 4,
       samples: 6,
       tokens: all.reduce((sum, { input_ids }) => sum + input_ids.length, 0),
       targets: all.reduce((sum, { is_target }) => sum + countTargets(is_target), 0),
-      dropped: { too_long: 1, prompt_too_long: 0, empty_answer: 1, empty_question: 0 },
+      dropped: { too_long: 1, prompt_too_long: 0, empty_answer: 1, empty_question: 0, nothing_to_learn: 0 },
+      refused: { bad_row: 0, bad_text: 0, template: 0, unproven: 0 },
       truncated: 0,
+      answers: { masked: 0, blank: 0, rewritten: 0 },
+      examples: [
+        { kind: 'too_long', row: 5, sample: null, problem: expect.stringMatching(/^\d+ tokens$/) },
+        { kind: 'empty_answer', row: 5, sample: null, problem: null },
+      ],
     });
     const cut = await run({ max_seq_length: 400, overflow: 'truncate_answer' });
     expect([cut.train.stats.samples, cut.train.stats.truncated]).toEqual([7, 1]);
@@ -186,13 +195,19 @@ describe('prepare', () => {
     const single = await run({ ...chat, path, eval_fraction: 0.25 });
     expect([single.train.numSamples, single.eval?.numSamples]).toEqual([3, 1]);
     await expect(run({ ...chat, path, eval_split: 'test' })).rejects.toThrow(/set data\.eval_split=null/);
+    const list = join(folder, 'list.json');
+    writeFileSync(list, JSON.stringify(['a', 'b', 'c', 'd'].map(row)));
+    const same = await run({ ...chat, path: list });
+    expect(samples(same.train).map(({ input_ids }) => [...input_ids])).toEqual(
+      samples(train).map(({ input_ids }) => [...input_ids]),
+    );
   });
 
   it('refuses a split in which nothing is left, and missing files', async () => {
     write(rowsOf(3));
     await expect(run({ max_seq_length: 20 })).rejects.toThrow(
-      'data: expected at least one sample in train (train), got all dropped (too_long: 4); ' +
-        'look at data.path, data.max_seq_length and data.overflow.',
+      'data: expected at least one sample in train (train), got none kept (too_long: 4); ' +
+        'look at data.path, data.max_seq_length, data.overflow and data.on_bad_row.',
     );
     write([], 'empty');
     await expect(run({ eval_split: 'empty' })).rejects.toThrow(/in eval \(empty\), got no rows/);
@@ -258,7 +273,7 @@ describe('prepared folders', () => {
     truncateSync(shard, 1000);
     const text = await run().catch((error: Error) => error.message.replaceAll(first.folder, '<folder>'));
     expect(text).toMatchInlineSnapshot(
-      `"<folder>/train-00000.arrow: expected 7618 bytes (7 samples), got 1000 bytes; the prepared data is truncated or damaged: delete <folder> and prepare again."`,
+      `"<folder>/train-00000.arrow: expected 7682 bytes (7 samples), got 1000 bytes; the prepared data is truncated or damaged: delete <folder> and prepare again."`,
     );
     rmSync(shard);
     await expect(run()).rejects.toThrow(/got no such file; the prepared data is truncated or damaged/);
@@ -273,37 +288,89 @@ describe('prepared folders', () => {
   });
 });
 
-describe('tokenising threads', () => {
-  const isCompiled = existsSync(inRepository('dist', 'data', 'tokenize_worker.js'));
-  if (!isCompiled) process.stderr.write('skipped: tokenising threads, none compiled in dist\n');
+describe('rows that are refused', () => {
+  const messages = (...contents: string[]) =>
+    contents.map((content, i) => ({ role: i % 2 === 0 ? 'user' : 'assistant', content }));
+  const twice = { messages: [{ role: 'user', content: 'a' }, ...messages('b', 'c')] };
+  const strict =
+    "{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}" +
+    "{{ raise_exception('Roles must alternate, friend.') }}{% endif %}{{ m.content + '<|im_end|>' }}{% endfor %}";
 
-  it.skipIf(!isCompiled)(
-    'change nothing: 0, 1 and 3 give the same shards, and the progress ends at the end',
-    async () => {
-      write(rowsOf(3000, 7));
-      const hashes: string[] = [];
-      let last: PrepareProgress | undefined;
-      for (const workers of [0, 1, 3]) {
-        const onProgress = (progress: PrepareProgress) => {
-          last = progress;
-        };
-        const cache_dir = join(folder, `cache-${workers}`);
-        const { train, eval: evaluation } = await run({ eval_fraction: 0.05 }, { workers, cache_dir, onProgress });
-        hashes.push(`${train.hash} ${evaluation?.hash}`);
-        const tokens = train.stats.tokens + (evaluation?.stats.tokens ?? 0);
-        expect(last).toEqual({ rows: 3000, total_rows: 3000, tokens });
-      }
-      expect(new Set(hashes).size).toBe(1);
-    },
-  );
-
-  it.skipIf(!isCompiled)('hand on the mistakes of the user', async () => {
-    write(rowsOf(3000));
+  async function chat(rows: unknown[], data: Partial<DataSettings> = {}) {
+    const path = join(folder, 'rows.jsonl');
+    writeFileSync(path, rows.map((row) => (typeof row === 'string' ? row : JSON.stringify(row))).join('\n'));
     const copy = join(folder, 'tokenizer');
     cpSync(tiny, copy, { recursive: true });
-    writeFileSync(join(copy, 'chat_template.jinja'), "{{ raise_exception('no') }}");
-    const failing = run({ template: 'chat_template' }, { workers: 2, tokenizer_folder: copy });
-    await expect(failing).rejects.toMatchObject({ name: 'UserError' });
+    writeFileSync(join(copy, 'chat_template.jinja'), strict);
+    const settings = { source: 'chat_jsonl', template: 'chat_template', path, ...data } as const;
+    return await run(settings, { tokenizer_folder: copy });
+  }
+
+  it('by the template: file, line and its own words, several in one error', async () => {
+    const rows = [...Array.from({ length: 100 }, (_, i) => ({ messages: messages(`q ${i}`, 'a') })), twice, twice];
+    const text = await chat(rows).catch((error: Error) => error.message.replaceAll(folder, '<folder>'));
+    expect(text).toMatchInlineSnapshot(`
+      "<folder>/rows.jsonl:101: expected messages that the chat template takes, got "Roles must alternate, friend."; change the row, or set data.template=rolellama.
+      <folder>/rows.jsonl:102: expected messages that the chat template takes, got "Roles must alternate, friend."; change the row, or set data.template=rolellama."
+    `);
+  });
+
+  it('are left out and counted by reason with on_bad_row drop', async () => {
+    const lone = '{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "\\ud83d"}]}';
+    const rows = ['not json', { messages: messages('q', 'a') }, twice, lone];
+    await expect(chat(rows)).rejects.toThrow(
+      /rows\.jsonl:1: expected a JSON object.*\n.*:4: .*lone surrogate \\ud83d/s,
+    );
+    const { train } = await chat(rows, { on_bad_row: 'drop' });
+    expect(train.stats.refused).toEqual({ bad_row: 1, bad_text: 1, template: 1, unproven: 0 });
+    expect(train.stats.samples).toBe(1);
+    const kinds = train.stats.examples.map(({ kind, row }) => [kind, row]);
+    expect(kinds).toEqual([
+      ['bad_row', 1],
+      ['bad_text', 4],
+      ['template', 3],
+    ]);
+  });
+
+  it('name the reason where every row has a persona of its own', async () => {
+    const persona = (i: number) => ({
+      messages: [{ role: 'system', content: `You are ${i}.` }, ...messages('q', 'a')],
+    });
+    const rows = Array.from({ length: 40 }, (_, i) => persona(i));
+    const plain = { template: 'rolellama', eval_fraction: 0.1 } as const;
+    await expect(chat(rows, plain)).rejects.toThrow(
+      /got one question for every role \(each row has a persona of its own\); set data\.eval_sampling=across_roles/,
+    );
+    const { train, eval: evaluation } = await chat(rows, { ...plain, eval_sampling: 'across_roles' });
+    expect([train.numSamples, evaluation?.numSamples]).toEqual([36, 4]);
+  });
+});
+
+describe('a long stream', () => {
+  it('keeps its order, and the progress ends at the end', async () => {
+    write(rowsOf(3000, 7));
+    let last: PrepareProgress | undefined;
+    const onProgress = (progress: PrepareProgress) => {
+      last = progress;
+    };
+    const { train } = await run({}, { onProgress });
+    expect(samples(train).map(({ row }) => row)).toEqual(
+      Array.from({ length: 3000 }, (_, i) => new Array<number>(1 + (i % 2)).fill(i + 1)).flat(),
+    );
+    expect(last?.bytes).toBe(last?.total_bytes);
+    expect(last?.tokens).toBe(train.stats.tokens);
+  });
+
+  it('made by another tokenizer library is made again', async () => {
+    write(rowsOf(5));
+    const { folder: made } = await run();
+    const path = join(made, 'manifest.json');
+    writeFileSync(path, readFileSync(path, 'utf8').replace(/"tokenizers \d+\.\d+\.\d+"/, '"tokenizers 0.0.1"'));
+    const said = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
+    expect((await run()).isFresh).toBe(false);
+    const text = said.mock.calls.map(([line]) => String(line)).join('');
+    said.mockRestore();
+    expect(text).toMatch(/made with another tokenizer library tokenizers 0\.0\.1 → tokenizers \d/);
   });
 });
 

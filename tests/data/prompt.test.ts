@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { createPromptEncoder } from '../../src/data/prompt.ts';
+import { createPromptEncoder, type PromptEncoder } from '../../src/data/prompt.ts';
 import type { ChatMessage, Segment } from '../../src/data/sample.ts';
 import { roleMessages } from '../../src/data/source.ts';
 import { fillSystemInstruction, promptTemplate, readPromptTemplate } from '../../src/data/templates.ts';
@@ -36,6 +36,17 @@ function spell(segments: Segment[]): string {
 /** The text of all target tokens. */
 function targetText(tokenizer: Tokenizer, { input_ids, is_target }: { input_ids: number[]; is_target: number[] }) {
   return tokenizer.decode(input_ids.filter((_, i) => is_target[i] === 1));
+}
+
+/** Ids and targets of one conversation; throws what refuses it. */
+async function encode(encoder: PromptEncoder, messages: readonly ChatMessage[]) {
+  const [result] = await encoder.encode([messages]);
+  if (result === undefined || result instanceof Error) throw result;
+  return { ...result, input_ids: [...result.input_ids], is_target: [...result.is_target] };
+}
+
+async function encodePrompt(encoder: PromptEncoder, messages: readonly ChatMessage[]) {
+  return [...(await encoder.encodePrompt(messages))];
 }
 
 describe('the system instruction', () => {
@@ -76,13 +87,13 @@ describe('rolellama', () => {
       ### Response:
       ⟦The lamp. 灯。‹</s>›⟧"
     `);
-    expect(targetText(tokenizer, encoder.encode(conversation))).toBe('The lamp. 灯。</s>');
+    expect(targetText(tokenizer, await encode(encoder, conversation))).toBe('The lamp. 灯。</s>');
   });
 
   it('puts BOS where the post-processor has it, and no dummy blank before the answer', async () => {
     const tokenizer = await loadTokenizer(folders.tiny_llama);
     const encoder = createPromptEncoder(tokenizer, promptTemplate('rolellama', 'eng', null));
-    const { input_ids, is_target } = encoder.encode(conversation);
+    const { input_ids, is_target } = await encode(encoder, conversation);
     expect(input_ids[0]).toBe(tokenizer.bosId);
     expect(input_ids.filter((id) => id === tokenizer.bosId)).toHaveLength(1);
     const first = input_ids[is_target.indexOf(1)] as number;
@@ -98,10 +109,10 @@ describe('rolellama', () => {
       { role: 'assistant', content: 'Rain.' },
       { role: 'user', content: 'left out: no answer' },
     ];
-    const encoded = encoder.encode(long);
+    const encoded = await encode(encoder, long);
     expect(targetText(tokenizer, encoded)).toBe('The lamp. 灯。<|im_end|>Rain.<|im_end|>');
     expect(tokenizer.decode(encoded.input_ids)).not.toContain('left out');
-    const prompt = encoder.encodePrompt(long.slice(0, 4));
+    const prompt = await encodePrompt(encoder, long.slice(0, 4));
     expect(encoded.input_ids.slice(0, prompt.length)).toEqual(prompt);
   });
 });
@@ -116,10 +127,10 @@ describe.each(Object.entries(folders))('prompts with tokenizer %s', (name, folde
       for (const template of ['rolellama', 'chat_template'] as const) {
         if (template === 'chat_template' && tokenizer.chatTemplate === null) continue;
         const encoder = createPromptEncoder(tokenizer, promptTemplate(template, 'eng', tokenizer.chatTemplate));
-        const { input_ids, is_target } = encoder.encode(conversation);
+        const { input_ids, is_target } = await encode(encoder, conversation);
         const prompt = input_ids.slice(0, is_target.indexOf(1));
         expect(prompt).toEqual(prompts[template === 'rolellama' ? 'rolellama' : 'chatml']);
-        expect(encoder.encodePrompt(conversation.slice(0, 2))).toEqual(prompt);
+        expect(await encodePrompt(encoder, conversation.slice(0, 2))).toEqual(prompt);
         expect(is_target.lastIndexOf(0)).toBe(prompt.length - 1);
       }
     },
@@ -127,15 +138,18 @@ describe.each(Object.entries(folders))('prompts with tokenizer %s', (name, folde
 
   it.skipIf(!isThere)('never hold a special token that comes from the data', async () => {
     const tokenizer = await loadTokenizer(folder);
-    const special = new Set(tokenizer.specialTokens.map((token) => tokenizer.tokenToId(token)));
+    const names = tokenizer.addedTokens.map(({ content }) => content);
+    const special = new Set(tokenizer.addedTokens.map(({ id }) => id));
     const count = (ids: number[]) => ids.filter((id) => special.has(id)).length;
-    const evil = tokenizer.specialTokens.join(' ');
+    const evil = names.join(' ');
     for (const template of ['rolellama', 'chat_template'] as const) {
       if (template === 'chat_template' && tokenizer.chatTemplate === null) continue;
       const encoder = createPromptEncoder(tokenizer, promptTemplate(template, 'eng', tokenizer.chatTemplate));
       const attacked = conversation.map(({ role }) => ({ role, content: `${evil} {{ messages }} {% if x %}` }));
-      expect(count(encoder.encode(attacked).input_ids)).toBe(count(encoder.encode(conversation).input_ids));
-      expect(tokenizer.decode(encoder.encode(attacked).input_ids)).toContain('{{ messages }} {% if x %}');
+      expect(count((await encode(encoder, attacked)).input_ids)).toBe(
+        count((await encode(encoder, conversation)).input_ids),
+      );
+      expect(tokenizer.decode((await encode(encoder, attacked)).input_ids)).toContain('{{ messages }} {% if x %}');
     }
   });
 });
@@ -187,26 +201,35 @@ describe('chat_template', () => {
     );
   });
 
-  it('does not depend on the day', async () => {
-    const { encoder } = await encoderOf(
-      "{% if strftime_now is defined %}{{ strftime_now('%Y') }}{% else %}no date{% endif %}" +
-        "{% for m in messages %}{{ m.content }}{{ '<|im_end|>' }}{% endfor %}",
-    );
-    expect(spell(encoder.segments(conversation))).toMatch(/^no date/);
+  it('knows one day, which is configured', async () => {
+    const source = "{{ strftime_now('%d %B %Y') }}{% for m in messages %}{{ m.content }}{{ '<|im_end|>' }}{% endfor %}";
+    const { tokenizer, encoder } = await encoderOf(source);
+    expect(spell(encoder.segments(conversation))).toMatch(/^26 July 2024You/);
+    const other = createPromptEncoder(tokenizer, promptTemplate('chat_template', 'eng', source, '2026-03-01'));
+    expect(spell(other.segments(conversation))).toMatch(/^01 March 2026You/);
   });
 
-  it('that refuses a system message, drops a content or does not parse is a UserError', async () => {
-    const refuses = await encoderOf("{{ raise_exception('no system messages') }}");
-    expect(() => refuses.encoder.encode(conversation)).toThrow(
-      /got "no system messages"; set data\.template=rolellama/,
-    );
-    const drops = await encoderOf('{{ messages[1].content }}');
-    expect(() => drops.encoder.encode(conversation)).toThrow(
-      /content of each of 3 messages once .* got the contents 1;/,
-    );
-    const broken = await encoderOf('{% for %}');
-    expect(() => broken.encoder.encode(conversation)).toThrow(/expected a chat template that takes these messages/);
+  it('that does not parse, or none at all, is a UserError', async () => {
+    const tokenizer = await loadTokenizer(folders.tiny);
+    const open = () => createPromptEncoder(tokenizer, promptTemplate('chat_template', 'eng', '{% for %}'));
+    expect(open).toThrow(/expected a chat template that can be read, got "[^"]+"; set data\.template=rolellama/);
     expect(() => promptTemplate('chat_template', 'eng', null)).toThrow(/got a tokenizer without one/);
+  });
+
+  it('that refuses a question is a UserError of generation', async () => {
+    const { encoder } = await encoderOf("{{ raise_exception('no system messages') }}");
+    await expect(encoder.encodePrompt(conversation.slice(0, 2))).rejects.toMatchObject({
+      name: 'UserError',
+      message: expect.stringMatching(/got "no system messages"; set data\.template=rolellama or change the messages\./),
+    });
+  });
+
+  it('says where training taught answers to end', async () => {
+    const { tokenizer, encoder } = await encoderOf(
+      "{% for m in messages %}{{ m.role + ': ' + m.content + '<|endoftext|>' }}{% endfor %}",
+    );
+    expect(tokenizer.eosToken).toBe('<|im_end|>');
+    expect(encoder.endIds(conversation.slice(0, 2))).toEqual(new Set([tokenizer.tokenToId('<|endoftext|>')]));
   });
 });
 
@@ -230,11 +253,13 @@ describe('chatglm2', () => {
 
       答：⟦The lamp. 灯。‹</s>›⟧"
     `);
-    const { input_ids, is_target } = encoder.encode(conversation);
+    const { input_ids, is_target } = await encode(encoder, conversation);
     expect(input_ids.slice(0, 2)).toEqual([9001, 9002]);
     const answer = input_ids.slice(is_target.indexOf(1));
-    expect(answer).toEqual([...llama.encode('The lamp. 灯。'), llama.eosId]);
-    expect(answer).not.toEqual([...llama.encode('The lamp. 灯。', { dummyBlank: false }), llama.eosId]);
+    const [blank = []] = await llama.encode(['The lamp. 灯。']);
+    const [bare = []] = await llama.encode(['The lamp. 灯。'], { dummyBlank: false });
+    expect(answer).toEqual([...blank, llama.eosId]);
+    expect(answer).not.toEqual([...bare, llama.eosId]);
   });
 });
 
@@ -244,6 +269,13 @@ describe('prompt_template.json', () => {
     const path = join(root, `${name}.json`);
     writeFileSync(path, JSON.stringify(template));
     expect(readPromptTemplate(path)).toEqual(template);
+  });
+
+  it('of a run that knew no day has the day that its template had', () => {
+    const { day, ...old } = promptTemplate('chat_template', 'eng', '{{ messages }}');
+    const path = join(root, 'old.json');
+    writeFileSync(path, JSON.stringify(old));
+    expect(readPromptTemplate(path).day).toBe(day);
   });
 
   it('of another form is refused', () => {

@@ -57,6 +57,7 @@ describe('RoleBench rows', () => {
         kinds: ['general', 'general'],
         language: 'eng',
         split: 'train',
+        file: roleBenchFile(settings, 'general', 'train'),
         row: 1,
       },
       expect.objectContaining({ question: 'line\u2028separator', row: 3 }),
@@ -167,10 +168,122 @@ describe('chat rows', () => {
     writeFileSync(path, `${JSON.stringify({ messages })}\n${JSON.stringify({ messages, role: 'Mara' })}\n`);
     const rows = await all(readChatJsonl(path));
     expect(rows.map(({ role, question, row }) => ({ role, question, row }))).toEqual([
-      { role: 'You are Mara.', question: 'Hi', row: 1 },
-      { role: 'Mara', question: 'Hi', row: 2 },
+      { role: 'You are Mara.', question: ' Hi ', row: 1 },
+      { role: 'Mara', question: ' Hi ', row: 2 },
     ]);
-    expect(rows[0]?.messages[1]).toEqual({ role: 'user', content: 'Hi' });
+    // Contents stay as they are: an answer may begin with an indented line.
+    expect(rows[0]?.messages[1]).toEqual({ role: 'user', content: ' Hi ' });
+  });
+
+  it('may be those of ShareGPT, with a system column, in a list of one line or of many', async () => {
+    const turns = [
+      { from: 'human', value: 'Hi' },
+      { from: 'gpt', value: 'Hm.' },
+    ];
+    const rows = [
+      { conversations: turns, system: 'You are Mara.' },
+      { conversations: [{ from: 'system', value: 'S' }, ...turns] },
+    ];
+    const expected = ['You are Mara.', 'S'].map((content) => [
+      { role: 'system', content },
+      { role: 'user', content: 'Hi' },
+      { role: 'assistant', content: 'Hm.' },
+    ]);
+    for (const indent of [0, 2]) {
+      const path = join(root, `share_${indent}.json`);
+      writeFileSync(path, `\ufeff ${JSON.stringify(rows, null, indent)}\n`);
+      const read = await all(readChatJsonl(path));
+      expect(read.map(({ messages }) => messages)).toEqual(expected);
+      expect(read.map(({ row, line }) => [row, line])).toEqual(
+        indent === 0
+          ? [
+              [1, 1],
+              [2, 1],
+            ]
+          : [
+              [1, 2],
+              [2, 15],
+            ],
+      );
+    }
+  });
+
+  it('say which answers are context only', async () => {
+    const path = join(root, 'weights.jsonl');
+    const turn = (extra: object) => ({
+      messages: [
+        { role: 'user', content: 'q' },
+        { role: 'assistant', content: 'a', ...extra },
+      ],
+    });
+    const extras = [
+      { weight: 0 },
+      { train: false },
+      { loss: false },
+      { weight: 1, train: true },
+      { weight: null, tool_calls: [] },
+    ];
+    writeFileSync(path, extras.map((extra) => JSON.stringify(turn(extra))).join('\n'));
+    const trains = (await all(readChatJsonl(path))).map(({ messages }) => messages[1]?.train);
+    expect(trains).toEqual([false, false, false, undefined, undefined]);
+  });
+
+  it('with keys that change what a turn means are refused, and other keys are told', async () => {
+    const path = join(root, 'keys.jsonl');
+    const messages = [
+      { role: 'user', content: 'q' },
+      { role: 'assistant', content: 'a' },
+    ];
+    const [first, second] = messages;
+    const rows = [
+      { messages, tools: [{ type: 'function' }] },
+      { messages: [first, { ...second, tool_calls: [{ id: 1 }], reasoning_content: 'hm' }] },
+      { messages: [{ ...first, images: ['a.png'] }, second] },
+      { messages: [first, { ...second, weight: 0.5 }] },
+      { messages: [{ ...first, train: true }, second] },
+    ];
+    writeFileSync(path, rows.map((row) => JSON.stringify(row)).join('\n'));
+    expect(await errorOf(readChatJsonl(path))).toMatchInlineSnapshot(`
+      "<root>/keys.jsonl:1: expected no keys that change what a turn means, got tools, which rocit does not read; fix or remove the row.
+      <root>/keys.jsonl:2: expected no keys that change what a turn means, got "messages"[1].tool_calls, "messages"[1].reasoning_content, which rocit does not read; fix or remove the row.
+      <root>/keys.jsonl:3: expected no keys that change what a turn means, got "messages"[0].images, which rocit does not read; fix or remove the row.
+      <root>/keys.jsonl:4: expected "messages"[1].weight as 0 or 1, or true or false, got 0.5; fix or remove the row.
+      <root>/keys.jsonl:5: expected "weight", "train" or "loss" of 1 on answers alone, got one in "messages"[0] of "user"; fix or remove the row.
+      Reading stopped after 5 bad rows; there may be more."
+    `);
+    const more = [
+      { messages: [{ role: 'tool', content: 'x' }, second] },
+      { messages, conversations: [{ from: 'human', value: 'x' }] },
+      { messages: [{ role: 'system', content: 's' }, ...messages], system: 't' },
+      { messages: [first, { ...second, weight: 0, train: true }] },
+    ];
+    writeFileSync(path, more.map((row) => JSON.stringify(row)).join('\n'));
+    expect(await errorOf(readChatJsonl(path))).toMatchInlineSnapshot(`
+      "<root>/keys.jsonl:1: expected "messages"[0].role as system, user, assistant, got "tool"; fix or remove the row.
+      <root>/keys.jsonl:2: expected "messages" or "conversations", got both; fix or remove the row.
+      <root>/keys.jsonl:3: expected "system" or a message of "system", got both; fix or remove the row.
+      <root>/keys.jsonl:4: expected "messages"[1] to be learnt or not, got both; fix or remove the row."
+    `);
+    writeFileSync(path, JSON.stringify({ messages, id: 7, source: 'web', images: [], tools: null }));
+    const keys = new Set<string>();
+    await all(readChatJsonl(path, { onIgnoredKey: (key) => keys.add(key) }));
+    expect([...keys]).toEqual(['id', 'source', 'images', 'tools']);
+  });
+
+  it('with what is no text are refused, also as a role or in RoleBench', async () => {
+    const path = join(root, 'surrogate.jsonl');
+    const row = (text: string) =>
+      `{"messages": [{"role": "user", "content": "${text}"}, {"role": "assistant", "content": "a"}]}`;
+    writeFileSync(path, [row('\\ud83d'), row('a \\udc00 b'), row('\\ufdd0'), row('\\ud83d\\udc12')].join('\n'));
+    expect(await errorOf(readChatJsonl(path))).toMatchInlineSnapshot(`
+      "<root>/surrogate.jsonl:1: expected "messages"[0].content as text, got the lone surrogate \\ud83d in it; fix or remove the row.
+      <root>/surrogate.jsonl:2: expected "messages"[0].content as text, got the lone surrogate \\udc00 in it; fix or remove the row.
+      <root>/surrogate.jsonl:3: expected "messages"[0].content as text, got the noncharacter U+FDD0 in it; fix or remove the row."
+    `);
+    const settings = rolebench('{"role": "M", "question": "q", "generated": ["a", "\\ud83d"]}');
+    expect(await errorOf(readRoleBench(settings, 'general', 'train'))).toMatch(
+      /train\.jsonl:1: expected "generated"\[1\] as text, got the lone surrogate \\ud83d in it;/,
+    );
   });
 
   it('that are bad are named', async () => {

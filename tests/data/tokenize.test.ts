@@ -27,29 +27,43 @@ function tokenize(rows: Conversation[], max_seq_length: number, overflow: Overfl
 describe('tokenizeBatch', () => {
   const rows = [conversation('q', 'short'), conversation('q', 'a long answer '.repeat(20)), conversation('', 'x')];
 
-  it('drops what is too long or empty, with the reason', () => {
-    const batch = tokenize([...rows, conversation('q', ' ')], 40, 'drop');
-    expect(batch.dropped).toEqual([null, 'too_long', 'empty_question', 'empty_answer']);
-    expect([...batch.lengths].map((length) => length > 0)).toEqual([true, false, false, false]);
-    expect(batch.input_ids.length).toBe(batch.lengths[0]);
-    expect(batch.too_long).toBeNull();
+  it('drops what is too long, empty or not learnt, with the reason', async () => {
+    const context = conversation('q', 'context only');
+    context.messages = context.messages.map((message) => ({ ...message, train: false }));
+    const outcomes = await tokenize([...rows, conversation('q', ' '), context], 40, 'drop');
+    expect(outcomes.map((one) => (one.kind === 'dropped' ? one.reason : one.kind))).toEqual([
+      ...['sample', 'too_long', 'empty_question', 'empty_answer', 'nothing_to_learn'],
+    ]);
   });
 
-  it('cuts an answer at the limit, without an end token', () => {
-    const batch = tokenize(rows.slice(1, 2), 40, 'truncate_answer');
-    expect([...batch.lengths, ...batch.is_truncated]).toEqual([40, 1]);
-    const whole = encoder.encode(rows[1]?.messages ?? []);
-    expect([...batch.input_ids]).toEqual(whole.input_ids.slice(0, 40));
-    expect(batch.input_ids[39]).not.toBe(tokenizer.eosId);
+  it('cuts an answer at the limit, without an end token', async () => {
+    const [one] = await tokenize(rows.slice(1, 2), 40, 'truncate_answer');
+    const [whole] = await encoder.encode([rows[1]?.messages ?? []]);
+    if (one?.kind !== 'sample' || whole === undefined || whole instanceof Error) throw new Error('no sample');
+    expect([one.input_ids.length, one.isTruncated]).toEqual([40, true]);
+    expect(one.input_ids).toEqual(whole.input_ids.slice(0, 40));
+    expect(one.input_ids[39]).not.toBe(tokenizer.eosId);
   });
 
-  it('drops a sample whose targets would all be cut away', () => {
-    const batch = tokenize([conversation('question '.repeat(40), 'a')], 40, 'truncate_answer');
-    expect(batch.dropped).toEqual(['prompt_too_long']);
+  it('drops a sample whose targets would all be cut away', async () => {
+    const outcomes = await tokenize([conversation('question '.repeat(40), 'a')], 40, 'truncate_answer');
+    expect(outcomes).toMatchObject([{ kind: 'dropped', reason: 'prompt_too_long' }]);
   });
 
-  it('reports the first sample that is too long where that is an error', () => {
-    expect(tokenize(rows, 40, 'error').too_long).toMatchObject({ file: 'f.jsonl', row: 1 });
+  it('refuses a text that no tokenizer may see, and keeps its neighbours', async () => {
+    const outcomes = await tokenize([rows[0] as Conversation, conversation('q', 'a \uFDD0 b')], 40, 'drop');
+    expect(outcomes.map(({ kind }) => kind)).toEqual(['sample', 'refused']);
+  });
+
+  it('counts answers that are context only, and blank ones', async () => {
+    const long = conversation('q', 'first');
+    long.messages.push({ role: 'user', content: 'r' }, { role: 'assistant', content: '  ' });
+    long.messages.push({ role: 'user', content: 's' }, { role: 'assistant', content: 'context', train: false });
+    const [one] = await tokenize([long], 400, 'drop');
+    expect(one).toMatchObject({ kind: 'sample', notes: { masked: 1, blank: 1, rewritten: 0 } });
+    if (one?.kind !== 'sample') throw new Error('no sample');
+    const learnt = [...one.input_ids].filter((_, t) => one.is_target[t] === 1);
+    expect(tokenizer.decode(learnt)).toBe('first<|im_end|>');
   });
 });
 
@@ -80,6 +94,14 @@ describe('drawHeldOut', () => {
     const keys = await drawHeldOut(stream(rows), 0.1, 3);
     expect(await drawHeldOut(stream(rows.toReversed()), 0.1, 3)).toEqual(keys);
     expect(await drawHeldOut(stream(rows), 0.1, 4)).not.toEqual(keys);
+  });
+
+  it('takes its share of all questions together where roles have one each', async () => {
+    const personas = Array.from({ length: 40 }, (_, i) => ({ role: `persona ${i}`, question: 'Who are you?' }));
+    expect((await drawHeldOut(stream(personas), 0.1, 0)).size).toBe(0);
+    const keys = await drawHeldOut(stream(personas), 0.1, 0, 'across_roles');
+    expect(keys.size).toBe(4);
+    expect(personas.filter((row) => keys.has(questionKey(row)))).toHaveLength(4);
   });
 
   it('takes at least one question of a role that has two', async () => {

@@ -71,7 +71,8 @@ describe('SmolLM2-135M-Instruct', () => {
 
   it('has the token ids of llama.cpp', async () => {
     const tokenizer = await loadTokenizer(BASE);
-    const ids = golden.tokens.map(({ text }) => ({ text, ids: tokenizer.encode(text) }));
+    const encoded = await tokenizer.encode(golden.tokens.map(({ text }) => text));
+    const ids = golden.tokens.map(({ text }, i) => ({ text, ids: [...(encoded[i] ?? [])] }));
     expect(ids.length).toBeGreaterThan(10);
     expect(ids).toEqual(golden.tokens);
   });

@@ -49,13 +49,12 @@ async function prepared(task: Task): Promise<Record<string, Counts & { roles: nu
   const { code, stdout, stderr } = await task.run('prepare');
   expect([code, code === 0 ? '' : stderr]).toEqual([0, '']);
   const [head = '', ...lines] = stdout.trimEnd().split('\n');
-  expect(head.split(/\s+/)).toEqual('split roles questions samples tokens targets dropped truncated'.split(' '));
+  expect(head.split(/\s+/)).toEqual('split roles questions samples tokens targets dropped refused truncated answers'.split(' '));
   const rows = lines.map((line) => {
     const [split = '', ...figures] = line.split(/\s+/);
-    const [roles = 0, questions = 0, samples = 0, tokens = 0, targets = 0, ...lost] = figures.map((text) =>
-      Number(text.replaceAll(',', '')),
-    );
-    expect(lost).toEqual([0, 0]);
+    const counts = figures.slice(0, 5).map((text) => Number(text.replaceAll(',', '')));
+    const [roles = 0, questions = 0, samples = 0, tokens = 0, targets = 0] = counts;
+    expect(figures.slice(5)).toEqual(['0', '0', '0', '–']);
     return [split, { roles, questions, samples, tokens, targets }] as const;
   });
   return Object.fromEntries(rows);
