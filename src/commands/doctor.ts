@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { statfsSync } from 'node:fs';
 import { availableParallelism, cpus, freemem, totalmem } from 'node:os';
 import { messageOf } from '../core/errors.ts';
+import { tokenizerLibrary } from '../data/tokenizer_library.ts';
 import { type EngineInfo, startEngine } from '../engine/runtime.ts';
 
 const TOOL_SECONDS = 10;
@@ -18,6 +19,8 @@ export interface Findings {
   device: string | null;
   tensorflow: string | null;
   kernels: readonly string[];
+  /** The library that makes the tokens. */
+  tokenizer: string;
   engine_error: string | null;
   cpu: string | null;
   cores: number;
@@ -51,6 +54,7 @@ async function examine(): Promise<Findings> {
     device: info?.device ?? null,
     tensorflow: info?.tensorflow ?? null,
     kernels: info?.kernels ?? [],
+    tokenizer: (await tokenizerLibrary()).name,
     engine_error: typeof engine === 'string' ? engine : null,
     cpu: cpus()[0]?.model ?? null,
     cores: availableParallelism(),
@@ -116,6 +120,7 @@ function describe(found: Findings): string {
     ['engine', engine],
     ['tensorflow', found.tensorflow ?? 'not in use'],
     ['kernels', kernels],
+    ['tokens', found.tokenizer],
     ['processor', `${found.cpu ?? 'unknown'}, ${found.cores} cores, ${found.threads ?? 0} threads in use`],
     ['features', describeFeatures(found.cpu_features)],
     ['memory', `${found.memory_gib} GiB, ${found.memory_free_gib} GiB free`],

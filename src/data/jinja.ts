@@ -54,10 +54,21 @@ export function parseJinja(source: string, namedTokens: Readonly<Record<string, 
       );
       scope.set('add_generation_prompt', add_generation_prompt);
       written = '';
-      attempt(() => new Interpreter(scope).run(template.parsed));
+      attempt(() => withoutStacks(() => new Interpreter(scope).run(template.parsed)));
       return written;
     },
   };
+}
+
+/** The library throws an error for each variable that is not defined, and catches it: stacks would be most of the time. */
+function withoutStacks<T>(run: () => T): T {
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = 0;
+  try {
+    return run();
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
+  }
 }
 
 function attempt<T>(run: () => T): T {

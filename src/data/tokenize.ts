@@ -65,9 +65,9 @@ function limited(encoded: EncodedConversation, messages: readonly ChatMessage[],
   return { ...encoded, ...cut, kind: 'sample', notes, isTruncated: true };
 }
 
-const BATCH = 256;
+const BATCH = 64;
 /** Batches that the tokenizer works on while the next ones are read and rendered. */
-const IN_FLIGHT = 3;
+const IN_FLIGHT = 8;
 
 /** Tokenises a stream, batch by batch, in its order and with memory that does not grow with it. */
 export async function* tokenizeAll(

@@ -11,6 +11,7 @@ const KEYS = [
   'device',
   'tensorflow',
   'kernels',
+  'tokenizer',
   'engine_error',
   'cpu',
   'cores',
@@ -35,6 +36,7 @@ describe('rocit doctor', () => {
     expect(Object.keys(found)).toEqual(KEYS);
     expect(found.node).toBe(process.version);
     expect(found.engine_error).toBeNull();
+    expect(found.tokenizer).toMatch(/^tokenizers \d+\.\d+\.\d+$/);
     expect(found.memory_gib).toBeGreaterThan(0);
   });
 
@@ -60,6 +62,7 @@ describe('rocit doctor', () => {
         "engine",
         "tensorflow",
         "kernels",
+        "tokens",
         "processor",
         "features",
         "memory",

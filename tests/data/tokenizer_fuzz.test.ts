@@ -124,7 +124,8 @@ describe.each(names)('%s', (name) => {
     );
     for (const [i, { text, ids }] of texts.entries()) {
       const one = got[i];
-      if (typeof one === 'string') expect(one).toMatch(/reads as Python does, got (U\+FEFF|a digit|a letter, digit or mark of Unicode 17)/);
+      if (typeof one === 'string')
+        expect(one).toMatch(/reads as Python does, got (U\+FEFF|a digit|a letter, digit or mark of Unicode 17)/);
       else expect(one, JSON.stringify(text)).toEqual(ids);
     }
     expect(got.filter((one) => typeof one !== 'string').length).toBeGreaterThan(10);

@@ -49,7 +49,9 @@ async function prepared(task: Task): Promise<Record<string, Counts & { roles: nu
   const { code, stdout, stderr } = await task.run('prepare');
   expect([code, code === 0 ? '' : stderr]).toEqual([0, '']);
   const [head = '', ...lines] = stdout.trimEnd().split('\n');
-  expect(head.split(/\s+/)).toEqual('split roles questions samples tokens targets dropped refused truncated answers'.split(' '));
+  expect(head.split(/\s+/)).toEqual(
+    'split roles questions samples tokens targets dropped refused truncated answers'.split(' '),
+  );
   const rows = lines.map((line) => {
     const [split = '', ...figures] = line.split(/\s+/);
     const counts = figures.slice(0, 5).map((text) => Number(text.replaceAll(',', '')));
