@@ -217,7 +217,7 @@ STORM = [s(SCENE), u("What did the storm teach you?"), a("Not to sleep."), u("An
 THOUGHT = "<think>\nStill no.\n</think>\n\nNot yet."
 
 # Each case: name, template, tokenizers, messages, targets, more. In a target {end} is the end token the template writes,
-# {added} the one rocit adds. A pair is (text in front, target), for a target that stands in the text more than once.
+# {added} the one rocit adds behind the last answer where the template writes none. A pair is (text in front, target), for a target that stands in the text more than once.
 CASES: list[tuple] = [
     # 1. The character speaks first.
     (
@@ -560,7 +560,7 @@ CASES: list[tuple] = [
         "names",
         BOTH,
         [u("Who lit the lamp?"), a("I lit the lamp."), u("Why?"), a("the storm")],
-        [(": ", "I lit the lamp.{added}"), "the storm{added}"],
+        [(": ", "I lit the lamp."), "the storm{added}"],
         {"spans": True},
     ),
     # 11. A turn's end that is not the tokenizer's end token.
@@ -626,14 +626,14 @@ CASES: list[tuple] = [
         "sections",
         BOTH,
         STORM,
-        ["Not to sleep.{added}", "Now I sleep by day.{added}"],
+        ["Not to sleep.", "Now I sleep by day.{added}"],
     ),
     (
         "no end token, prompt ends with a blank",
         "names",
         BOTH,
         STORM,
-        ["Not to sleep.{added}", "Now I sleep by day.{added}"],
+        ["Not to sleep.", "Now I sleep by day.{added}"],
     ),
     (
         "no end token, Chinese",
@@ -798,24 +798,28 @@ def encode_targets(coder: Coder, text: str, ranges: list[tuple[int, int]]) -> tu
     spans = False
     at = 0
     # What the next piece is read behind, and its ids.
-    context, context_ids = "", []
+    context, context_ids, is_bare = "", [], False
     for start, end in ranges:
         for piece, target in ((text[at:start], False), (text[start:end], True)):
             if piece == "":
                 continue
-            both = coder.ids(context + piece)
+            both = coder.ids(context + piece, dummy_blank=not is_bare)
             if both[: len(context_ids)] == context_ids:
                 new = both[len(context_ids) :]
                 context, context_ids = context + piece, both
             else:
-                # A token spans the border: the answer is encoded on its own, as a continuation. It ends with a special
-                # token, and nothing in front of a special token matters behind it.
+                # A token spans the border: the answer is encoded on its own, as a continuation, with what follows it up
+                # to the next special token. Nothing in front of a special token matters behind it.
                 assert target
                 spans = True
                 new = coder.ids(piece, dummy_blank=False)
-                context = max((token for token in coder.specials if piece.endswith(token)), key=len)
-                context_ids = coder.ids(context)
-                assert len(context_ids) == 1 and new[-1] == context_ids[0]
+                closing = [token for token in coder.specials if piece.endswith(token)]
+                if closing:
+                    context = max(closing, key=len)
+                    context_ids, is_bare = coder.ids(context), False
+                    assert len(context_ids) == 1 and new[-1] == context_ids[0]
+                else:
+                    context, context_ids, is_bare = piece, new, True
             ids += new
             is_target += [target] * len(new)
         at = end
@@ -883,6 +887,49 @@ def make_case(coder: Coder, tokenizer: str, name: str, template: str, messages: 
     return case
 
 
+# Jinja as such, each rendered with the messages below.
+RENDERINGS = [
+    "{{ (0-1) % 2 == 1 }}",
+    "{{ 'a</think>b</think>c'.split('</think>', maxsplit=1)[-1] }}",
+    "{{ 'a,b,c'.split(sep=',')|length }}",
+    "{{ \"it's o'neil 3rd\"|title }}",
+    "{{ messages[0].content[0] }}",
+    "{{ 1.0 }} {{ 4/2 }} {{ 'a' ~ 1.0 }}",
+    "{{ 'a' ~ true }}{{ 'a' ~ [1,2] }}",
+    "{{ [1,true,none]|join('-') }}",
+    "{{ none|default('d') }}",
+    "{{ {'a':1} in [{'a':1}] }}",
+    "{{ none }}",
+    "{{ messages[0].get('x') }}",
+    "{{ none|trim }}",
+    "{% if undefinedvar == none %}y{% else %}n{% endif %}",
+    "{% macro m(a) %}{{ a }}{% endmacro %}{{ m(true) }}",
+    "{% set x %}{{ none }}{% endset %}{{ x }}",
+    "{% macro m() %}{% for i in [1,2,3] %}{{i}}{% if i==2 %}{% continue %}{% endif %}x{% endfor %}{% endmacro %}{{ m() }}",
+    "{% for c in ['a ','b '] %}{% set c = c|trim %}[{{ c }}]{% endfor %}",
+    "{% for m in messages %}{% set m = m.content %}{{ m }}{% endfor %}",
+    "{% set x='a' %}{% for i in [1,2] %}{{x}}{% set x='b' %}{% for j in [1] %}{{x}}{% set x='c' %}{% endfor %}{% endfor %}",
+    "{% for m in messages %}{% set head %}{% if m.role=='user' %}{% set mood='calm ' %}{% endif %}h{% endset %}{{ mood|default('') }}{% endfor %}",
+    "{% for x in nope %}a{% endfor %}b",
+    "{% for c in messages[0].content %}{{ c }}-{% endfor %}",
+    "{{ messages|length }}{{ 'a😀'|length }}",
+    "{{ 'abc'[0] }}{{ 'abc'[-1] }}",
+    "{% macro w() %}<{{ caller(1) }}>{% endmacro %}{% call(x) w() %}v{{ x }}{% endcall %}",
+    "{% filter upper %}abc{{ true }}{% endfilter %}",
+    "{{ messages[0] == messages[0] }}{{ [1,'a'] == [1,'a'] }}",
+    "{{ 'x' in undefinedlist }}",
+    "{{ [1,[2,'q']]|string }}",
+    "{{ ['a','b']|join(', ') }}{{ 'abc'|join('-') }}",
+    "{{ messages[0].content|default('z', true) }}{{ ''|default('z', true) }}",
+]
+
+
+def rendering(source: str) -> dict:
+    messages = [u("\U0001f600hi"), a("ok")]
+    text = chat_template_utils.render_jinja_template([messages], chat_template=source)[0][0]
+    return {"source": source, "text": text}
+
+
 def main() -> None:
     coders = {name: Coder(name) for name in FOLDERS}
     cases = []
@@ -901,7 +948,9 @@ def main() -> None:
         "date": "2024-07-26",
     }
     lines = ",\n".join(json.dumps(case, ensure_ascii=True) for case in cases)
-    text = json.dumps(head, indent=1).removesuffix("\n}") + ',\n "cases": [\n' + lines + "\n]}\n"
+    renderings = ",\n".join(json.dumps(rendering(source), ensure_ascii=True) for source in RENDERINGS)
+    text = json.dumps(head, indent=1).removesuffix("\n}") + ',\n "cases": [\n' + lines + "\n],\n"
+    text += ' "renderings": [\n' + renderings + "\n]}\n"
     json.loads(text)
     (GOLDENS / "chat_templates.json").write_text(text)
     print(f"{len(cases)} cases, {len(text)} bytes")

@@ -41,6 +41,8 @@ export function addedTokens(json: JsonObject, named: readonly string[] = []): Ad
     single_word: token.single_word === true,
     normalized: token.normalized === true,
   }));
+  // A token that ends or begins texts must not come out of one, whatever the file says.
+  for (const token of tokens) if (named.includes(token.content)) token.special = true;
   const known = new Set(tokens.map(({ content }) => content));
   const flags = { special: true, lstrip: false, rstrip: false, single_word: false, normalized: false };
   const missing = [...new Set(named)].filter((content) => !known.has(content));

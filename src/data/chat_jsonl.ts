@@ -87,6 +87,9 @@ function withSystem({ system }: JsonObject, messages: ChatMessage[]): ChatMessag
 function parseMessage(value: unknown, name: string): ChatMessage {
   if (!isObject(value)) throw new BadRow(`expected ${name} as an object, got ${describe(value)}`);
   const isShareGpt = !('role' in value) && 'from' in value;
+  const others = (isShareGpt ? ['content'] : ['from', 'value']).filter((key) => !isEmpty(value[key]));
+  if (others.length > 0)
+    throw new BadRow(`expected ${name} with "role" and "content", or "from" and "value", got both`);
   const [speaker, text] = isShareGpt ? [value.from, value.value] : [value.role, value.content];
   const role = typeof speaker === 'string' && Object.hasOwn(ROLES, speaker) ? ROLES[speaker] : undefined;
   if (role === undefined) {

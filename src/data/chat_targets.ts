@@ -5,7 +5,7 @@ import type { JinjaTemplate } from './jinja.ts';
 import { type Mark, mark, strip, stripEnd } from './marks.ts';
 import { BadRow } from './refusals.ts';
 import { type ChatMessage, isTarget } from './sample.ts';
-import type { TokenFinder } from './token_finder.ts';
+import type { FoundToken, TokenFinder } from './token_finder.ts';
 
 /** Characters that a template's text and the dropped part of an answer may end with alike. */
 const MAX_CHANCE = 32;
@@ -18,19 +18,25 @@ export interface Target {
   needsEnd: boolean;
 }
 
-/** Where the target of each answer lies: from the end of its generation prompt to its end token. */
+export interface TargetSettings {
+  specials: TokenFinder;
+  eosToken: string;
+}
+
+/** Where the target of each answer lies: from the end of its generation prompt to its end. */
 export function targetsOf(
-  specials: TokenFinder,
+  settings: TargetSettings,
   template: JinjaTemplate,
   messages: readonly ChatMessage[],
   text: Followed,
 ): Target[] {
   const targets: Target[] = [];
-  const tokens = specials.find(text.plain, text.marks);
   for (const [message, one] of messages.entries()) {
     if (!isTarget(one)) continue;
     const contentEnd = only(text.marks, 'end', message);
-    const after = Math.max(0, ...targets.map(({ end }) => end), ...endsBefore(text.marks, message));
+    const limit = tryOnly(text.marks, 'start', message) ?? contentEnd;
+    const ends = [...targets.map(({ end }) => end), ...endsBefore(text.marks, message)];
+    const after = Math.max(0, ...ends.filter((end) => end <= limit));
     const start = startOf(template, messages, text, { message, after, contentEnd });
     if (strip(text.plain.slice(start, contentEnd)) === '') {
       throw new BadRow(
@@ -38,16 +44,73 @@ export function targetsOf(
         'unproven',
       );
     }
-    const token = tokens.find(({ start: at }) => at >= contentEnd);
-    const isClosed = token !== undefined && strip(text.plain.slice(contentEnd, token.start)) === '';
-    targets.push({ message, start, end: isClosed ? token.end : contentEnd, needsEnd: !isClosed });
+    targets.push({ message, start, ...endOf(settings, template, messages, text, message, contentEnd) });
   }
   return targets;
 }
 
+/** Longer words behind an answer are no end of a turn. */
+const MAX_END = 64;
+
 /**
- * Where a target begins: behind the prompt that generation would have; else behind the last text that
- * `add_generation_prompt` adds; else where the content begins.
+ * Where a target ends: with the token that closes the answer, or with the words that the template ends a turn with where
+ * these are no token; then the last answer gets the tokenizer's end token. What closes an answer only where another turn
+ * follows opens that turn.
+ */
+function endOf(
+  { specials, eosToken }: TargetSettings,
+  template: JinjaTemplate,
+  messages: readonly ChatMessage[],
+  { plain, marks }: Followed,
+  message: number,
+  contentEnd: number,
+): { end: number; needsEnd: boolean } {
+  const token = closing(specials, eosToken, plain, marks, contentEnd);
+  if (token?.token === eosToken) return { end: token.end, needsEnd: false };
+  const isLast = message === messages.length - 1;
+  const alone = isLast ? plain : tryRender(template, messages.slice(0, message + 1), false);
+  // What is written differently while a conversation goes on cannot be compared.
+  const isAlike = alone?.startsWith(plain.slice(0, contentEnd)) === true;
+  const before = marks.filter(({ at }) => at <= contentEnd);
+  const lone = isAlike ? closing(specials, eosToken, alone, before, contentEnd) : token;
+  if (token !== null && lone?.token === token.token) return { end: token.end, needsEnd: false };
+  const tail = isAlike && lone === null ? alone.slice(contentEnd) : '';
+  // With the blanks behind them, which may share a token with the words.
+  const words = strip(tail) === '' ? '' : tail;
+  if (words.length > MAX_END) {
+    throw new BadRow(
+      `expected a chat template that ends an answer with a token or a few words, got ${JSON.stringify(words.slice(0, 40))}…`,
+      'unproven',
+    );
+  }
+  const end = plain.startsWith(words, contentEnd) ? contentEnd + words.length : contentEnd;
+  return { end, needsEnd: lone === null && messages.findLastIndex(isTarget) === message };
+}
+
+/**
+ * The token that stands behind an answer with nothing but white space between, or null; the end token, where it stands
+ * behind others.
+ */
+function closing(
+  specials: TokenFinder,
+  eosToken: string,
+  plain: string,
+  marks: readonly Mark[],
+  contentEnd: number,
+): FoundToken | null {
+  const tokens = specials.find(plain, marks).filter(({ start }) => start >= contentEnd);
+  let at = contentEnd;
+  const run = tokens.filter(({ start, end }) => {
+    const isNext = strip(plain.slice(at, start)) === '';
+    if (isNext) at = end;
+    return isNext;
+  });
+  return run.find(({ token }) => token === eosToken) ?? run[0] ?? null;
+}
+
+/**
+ * Where a target begins: behind the prompt that generation would have, or behind what that prompt has after the message
+ * before; else behind the last text that `add_generation_prompt` adds; else where the content begins.
  */
 function startOf(
   template: JinjaTemplate,
@@ -60,11 +123,29 @@ function startOf(
   const prompt = tryRender(template, messages.slice(0, message), true);
   const isPrompt = prompt !== null && plain.startsWith(prompt);
   if (isPrompt && prompt.length >= after && prompt.length <= limit) return prompt.length;
+  const behind = behindPrevious(messages, { plain, marks }, message, prompt ?? '');
+  if (behind !== null && behind >= after && behind <= limit) return behind;
   const generation = generationPrompt(template, messages, plain);
   const isSpelt = contentStart === null && messages[message]?.content.includes(generation);
   const at = generation === '' || isSpelt ? -1 : plain.lastIndexOf(generation, limit - generation.length);
   if (at >= after) return at + generation.length;
   return contentStart ?? survivingStart(template, messages, plain, message, contentEnd);
+}
+
+/** Where the text that a prompt has behind its last message ends in the conversation, or null where that is another. */
+function behindPrevious(
+  messages: readonly ChatMessage[],
+  { plain, marks }: Followed,
+  message: number,
+  prompt: string,
+): number | null {
+  const core = strip(messages[message - 1]?.content ?? '');
+  const end = tryOnly(marks, 'end', message - 1);
+  const at = core === '' ? -1 : prompt.lastIndexOf(core);
+  if (at === -1 || end === null) return null;
+  const tail = prompt.slice(at + core.length);
+  const from = plain.lastIndexOf(core, end - core.length) + core.length;
+  return tail !== '' && plain.startsWith(tail, from) ? from + tail.length : null;
 }
 
 /** What `add_generation_prompt` adds behind a conversation; empty where that is not a plain addition. */

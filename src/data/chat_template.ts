@@ -1,11 +1,11 @@
 // A conversation through a tokenizer's Jinja chat template: the template's own rendering of the real contents, cut at
 // its special tokens and at the targets. Where an answer begins and ends is followed with marks and proven: the text
 // with marks must be the rendering once they are taken out. What cannot be proven is refused.
-import { checkContents, type Followed, followContents, type Mode, render } from './chat_contents.ts';
+import { checkContents, type Followed, followContents, type Mode, render, tryRender } from './chat_contents.ts';
 import { type Target, targetsOf } from './chat_targets.ts';
 import { type JinjaTemplate, parseJinja } from './jinja.ts';
 import { type Mark, strip, stripEnd, stripStart } from './marks.ts';
-import { BadRow } from './refusals.ts';
+import { attempt, BadRow } from './refusals.ts';
 import { type ChatMessage, isTarget, type Segment } from './sample.ts';
 import type { TokenFinder } from './token_finder.ts';
 
@@ -14,6 +14,8 @@ export interface ChatTemplate {
   conversation(messages: readonly ChatMessage[]): { segments: Segment[]; rewritten: number };
   /** Segments up to where an answer is to begin. */
   prompt(messages: readonly ChatMessage[]): Segment[];
+  /** Whether generation begins answers behind another text than the one that stands before answers in training. */
+  promptDiffers: boolean;
 }
 
 export interface ChatTemplateSettings {
@@ -28,7 +30,7 @@ export interface ChatTemplateSettings {
 }
 
 /** Text or a special token of the template, or the content of a message; and whose answer it is a part of. */
-type Piece = ({ text: string } | { token: string; isAdded?: boolean } | Slot) & { target: number | null };
+type Piece = ({ text: string } | { token: string } | Slot) & { target: number | null };
 interface Slot {
   message: number;
   /** The ends at which the template strips the content. */
@@ -69,6 +71,7 @@ export function createChatTemplate(settings: ChatTemplateSettings): ChatTemplate
   }
 
   return {
+    promptDiffers: promptDiffers(template),
     prompt: (messages) => fill(pieces(messages, true), messages, () => false),
     conversation(messages) {
       const all = pieces(messages, false);
@@ -79,13 +82,11 @@ export function createChatTemplate(settings: ChatTemplateSettings): ChatTemplate
   };
 }
 
-function attempt<T>(run: () => T): T | BadRow {
-  try {
-    return run();
-  } catch (error) {
-    if (error instanceof BadRow) return error;
-    throw error;
-  }
+function promptDiffers(template: JinjaTemplate): boolean {
+  const question: ChatMessage = { role: 'user', content: NEUTRAL };
+  const prompt = tryRender(template, [question], true);
+  const whole = tryRender(template, [question, { role: 'assistant', content: NEUTRAL }], false);
+  return prompt !== null && whole !== null && !whole.startsWith(prompt);
 }
 
 function fill(
@@ -93,10 +94,10 @@ function fill(
   messages: readonly ChatMessage[],
   learns: (message: number) => boolean,
 ): Segment[] {
-  return pieces.flatMap((piece): Segment[] => {
+  return pieces.map((piece): Segment => {
     const is_target = piece.target !== null && learns(piece.target);
-    if ('token' in piece) return piece.isAdded === true && !is_target ? [] : [{ token: piece.token, is_target }];
-    return [{ text: 'text' in piece ? piece.text : contentOf(piece, messages), is_target }];
+    if ('token' in piece) return { token: piece.token, is_target };
+    return { text: 'text' in piece ? piece.text : contentOf(piece, messages), is_target };
   });
 }
 
@@ -106,20 +107,15 @@ function contentOf({ message, strips }: Slot, messages: readonly ChatMessage[]):
   return strips.end ? stripEnd(from) : from;
 }
 
-/** Answers that are learnt in other words than those of the data; blanks around them do not count. */
+/** Answers that do not stand in their target as the data has them; blanks around them do not count. */
 function countRewritten(pieces: readonly Piece[], messages: readonly ChatMessage[]): number {
-  let count = 0;
-  for (const [i, message] of messages.entries()) {
-    if (!isTarget(message)) continue;
+  const isRewritten = (message: ChatMessage, i: number) => {
     const own = pieces.filter(({ target }) => target === i);
-    const isWhole = own.every((piece) => 'message' in piece || 'token' in piece || strip(piece.text) === '');
-    if (isWhole && own.some((piece) => 'message' in piece)) continue;
+    if (!isTarget(message) || own.some((piece) => 'message' in piece)) return false;
     const text = own.map((piece) => ('text' in piece ? piece.text : 'token' in piece ? piece.token : '')).join('');
-    const end = own.findLast((piece) => 'token' in piece);
-    const body = end !== undefined && 'token' in end ? text.slice(0, text.lastIndexOf(end.token)) : text;
-    if (strip(body) !== strip(message.content)) count += 1;
-  }
-  return count;
+    return !text.includes(strip(message.content));
+  };
+  return messages.filter(isRewritten).length;
 }
 
 function piecesOf(
@@ -132,7 +128,7 @@ function piecesOf(
   const found = followContents(settings.specials, template, messages, plain, { isGeneration, isSkeleton });
   const text = { plain, marks: isSkeleton ? found.map((one) => widened(one, plain)) : found };
   checkContents(template, messages, text, isGeneration);
-  const targets = isGeneration ? [] : targetsOf(settings.specials, template, messages, text);
+  const targets = isGeneration ? [] : targetsOf(settings, template, messages, text);
   return cut(settings, text, targets, isSkeleton);
 }
 
@@ -157,8 +153,7 @@ function cut(
   const unclosed = new Map(targets.filter(({ needsEnd }) => needsEnd).map((target) => [target.end, target.message]));
   return sorted.flatMap((start, k): Piece[] => {
     const target = unclosed.get(start);
-    // Only an answer that is learnt gets an end that the template does not write.
-    const added = target === undefined ? [] : [{ token: settings.eosToken, isAdded: true, target }];
+    const added = target === undefined ? [] : [{ token: settings.eosToken, target }];
     const end = sorted[k + 1];
     return end === undefined ? added : [...added, piece(start, end)];
   });

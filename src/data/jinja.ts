@@ -2,7 +2,8 @@
 import { Environment, Interpreter, Template } from '@huggingface/jinja';
 import { messageOf } from '../core/errors.ts';
 import { looksAtContents } from './jinja_contents.ts';
-import { asPython, pythonFunctions, writtenText } from './jinja_python.ts';
+import { pythonFunctions } from './jinja_python.ts';
+import { asPython } from './jinja_rewrite.ts';
 import type { ChatMessage } from './sample.ts';
 import { strftime } from './strftime.ts';
 
@@ -25,18 +26,12 @@ export function parseJinja(source: string, namedTokens: Readonly<Record<string, 
   // Python's Jinja reads every line end as \n.
   const template = attempt(() => new Template(source.replace(/\r\n?/g, '\n')));
   const isLooking = looksAtContents(template.parsed);
-  asPython(template.parsed);
+  attempt(() => asPython(template.parsed));
   const globals = new Environment();
-  let written = '';
   const values = {
     ...{ true: true, false: false, none: null, True: true, False: false, None: null },
     ...{ tools: null, documents: null },
     ...namedTokens,
-    ...pythonFunctions,
-    'python write': (value: unknown) => {
-      written += writtenText(value);
-      return '';
-    },
     range,
     raise_exception: (words: string) => {
       throw new Error(words);
@@ -44,6 +39,8 @@ export function parseJinja(source: string, namedTokens: Readonly<Record<string, 
     strftime_now: (format: string) => strftime(day, format),
   };
   for (const [name, value] of Object.entries(values)) globals.set(name, value);
+  const { functions, take } = pythonFunctions();
+  for (const [name, value] of functions) globals.setVariable(name, value);
   return {
     looksAtContents: isLooking,
     render(messages, add_generation_prompt) {
@@ -53,9 +50,10 @@ export function parseJinja(source: string, namedTokens: Readonly<Record<string, 
         messages.map(({ role, content }) => ({ role, content })),
       );
       scope.set('add_generation_prompt', add_generation_prompt);
-      written = '';
+      // What a rendering that failed has written is thrown away.
+      take();
       attempt(() => withoutStacks(() => new Interpreter(scope).run(template.parsed)));
-      return written;
+      return take();
     },
   };
 }

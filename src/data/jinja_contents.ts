@@ -57,12 +57,12 @@ function statement(node: Node, kinds: Map<string, Kind>): Kind {
       return 'clean';
     }
     case 'Macro':
-      if (statements(list(node.body), kinds) !== 'clean') throw new Looks();
-      return 'clean';
     case 'FilterStatement':
     case 'CallStatement':
+      // Defaults of arguments, the filter and its arguments, the call.
+      for (const part of [...list(node.args), ...list(node.callerArgs), node.call, node.filter].filter(isNode))
+        clean(part, kinds);
       if (statements(list(node.body), kinds) !== 'clean') throw new Looks();
-      if (isNode(node.call)) clean(node.call, kinds);
       return 'clean';
     case 'Break':
     case 'Continue':
@@ -98,17 +98,24 @@ function assign(target: Node, kind: Kind, kinds: Map<string, Kind>): void {
   kinds.set(name, kind);
 }
 
-/** `name`, or `name.field` of a namespace. */
+/** `name`, or `name.field` of a namespace, however the field is written. */
 function nameOf(node: Node): string | null {
   if (node.type === 'Identifier') return String(node.value);
-  if (node.type !== 'MemberExpression' || node.computed === true) return null;
+  if (node.type !== 'MemberExpression') return null;
   const [object, property] = [child(node, 'object'), child(node, 'property')];
-  return object.type === 'Identifier' && property.type === 'Identifier' ? `${object.value}.${property.value}` : null;
+  const isField = node.computed === true ? property.type === 'StringLiteral' : property.type === 'Identifier';
+  return object.type === 'Identifier' && isField ? `${object.value}.${property.value}` : null;
+}
+
+/** Whether a namespace has a field that is more than clean: used as a whole, nobody could follow it. */
+function holdsContent(name: string, kinds: ReadonlyMap<string, Kind>): boolean {
+  return [...kinds.keys()].some((key) => key.startsWith(`${name}.`));
 }
 
 function expression(node: Node, kinds: Map<string, Kind>): Kind {
   switch (node.type) {
     case 'Identifier':
+      if (holdsContent(String(node.value), kinds)) throw new Looks();
       return kinds.get(String(node.value)) ?? 'clean';
     case 'MemberExpression':
       return member(node, kinds);
@@ -137,13 +144,16 @@ function expression(node: Node, kinds: Map<string, Kind>): Kind {
 
 function member(node: Node, kinds: Map<string, Kind>): Kind {
   const [object, property] = [child(node, 'object'), child(node, 'property')];
+  const name = nameOf(node);
+  // A field of a namespace, which is no use of the namespace as a whole.
+  if (name !== null && holdsContent(String(object.value), kinds)) return kinds.get(name) ?? 'clean';
   const kind = expression(object, kinds);
   const literal = node.computed !== true || property.type === 'StringLiteral' ? String(property.value) : null;
   if (kind === 'content') throw new Looks();
   if (kind === 'clean') {
     if (literal === 'previtem' || literal === 'nextitem') return 'holder';
     if (node.computed === true) clean(property, kinds);
-    return kinds.get(nameOf(node) ?? '') ?? 'clean';
+    return 'clean';
   }
   if (literal === 'content') return 'content';
   if (literal !== null) {
@@ -203,7 +213,10 @@ function filter(node: Node, kinds: Map<string, Kind>): Kind {
     throw new Looks();
   }
   if (name === 'length' || name === 'count') return 'clean';
-  if (!MESSAGE_FILTERS.includes(name) || args[0]?.value === 'content') throw new Looks();
+  if (!MESSAGE_FILTERS.includes(name)) throw new Looks();
+  const [attribute] = args;
+  if (attribute !== undefined && (attribute.type !== 'StringLiteral' || attribute.value === 'content'))
+    throw new Looks();
   return name === 'selectattr' || name === 'rejectattr' || args.length === 0 ? 'holder' : 'clean';
 }
 

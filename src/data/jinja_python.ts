@@ -1,175 +1,152 @@
-// Jinja as Python has it, where the JavaScript library differs without saying so: stripping (the white space, and the
-// characters that are named), equality of lists and mappings, lengths in code points, words with a capital letter,
-// selecting by what is not defined, variables that are set inside a loop, and what a loop has written before `continue`.
-// The parsed template is rewritten to call the functions below.
+// What a rewritten template calls (jinja_rewrite.ts): operators, filters and methods as Python has them, on the values of
+// the JavaScript library, which tell None, what is undefined, whole numbers and fractions apart.
+import { Environment } from '@huggingface/jinja';
 import { strip, stripEnd, stripStart, words } from './marks.ts';
 
-interface Node {
-  type: string;
-  [field: string]: unknown;
+type Value = ReturnType<Environment['set']>;
+type Call = (args: Value[]) => Value;
+
+const boxes = new Environment();
+
+/** A value of the library. */
+function box(value: unknown): Value {
+  boxes.variables.delete('value');
+  return boxes.set('value', value);
 }
 
-/** Names that no template can spell. */
-const CALLS = ['strip', 'lstrip', 'rstrip', 'split', 'title', 'capitalize'];
-const FILTERS = ['trim', 'length', 'count', 'title', 'capitalize'];
+const FunctionValue = box(() => '').constructor as new (call: Call) => Value;
+const NOTHING = box('');
 
-/** What the rewritten template calls, by name; arguments and results are the values inside those of the library. */
-export const pythonFunctions: Readonly<Record<string, (...args: never[]) => unknown>> = {
-  'python strip': (text: unknown, chars?: string | null) => stripped(text, chars, true, true),
-  'python lstrip': (text: unknown, chars?: string | null) => stripped(text, chars, true, false),
-  'python rstrip': (text: unknown, chars?: string | null) => stripped(text, chars, false, true),
-  'python trim': (text: unknown, chars?: string | null) => stripped(text ?? '', chars, true, true),
-  'python split': splitText,
-  'python title': (text: unknown) => asText(text).replace(/\p{L}[\p{L}\p{M}]*/gu, (word) => capital(word)),
-  'python capitalize': (text: unknown) => capital(asText(text)),
-  'python length': lengthOf,
-  'python count': lengthOf,
-  'python ==': (a: unknown, b: unknown) => isEqual(a, b),
-  'python !=': (a: unknown, b: unknown) => !isEqual(a, b),
+/** The functions by the names that a rewritten template calls them, and what it has written since the last `take`. */
+export function pythonFunctions(): { functions: Map<string, Value>; take: () => string } {
+  let pieces: string[] = [''];
+  const write = (text: string) => {
+    pieces[pieces.length - 1] += text;
+    return NOTHING;
+  };
+  const calls: Record<string, Call> = {
+    ...CALLS,
+    write: ([value]) => write(textOf(value)),
+    open: () => {
+      pieces.push('');
+      return NOTHING;
+    },
+    close: () => box(pieces.pop() ?? ''),
+  };
+  return {
+    functions: new Map(Object.entries(calls).map(([name, run]) => [`python ${name}`, new FunctionValue(run)])),
+    take() {
+      const [text = ''] = pieces;
+      pieces = [''];
+      return text;
+    },
+  };
+}
+
+const CALLS: Readonly<Record<string, Call>> = {
+  strip: (args) => box(stripped(args, true, true)),
+  lstrip: (args) => box(stripped(args, true, false)),
+  rstrip: (args) => box(stripped(args, false, true)),
+  '|trim': ([text, ...rest]) => box(stripped([box(textOf(text)), ...rest], true, true)),
+  split: (args) => box(splitText(args)),
+  title: ([text]) => box(stringOf(text).replace(/\p{L}[\p{L}\p{M}]*/gu, capital)),
+  '|title': ([text]) => box(textOf(text).replace(/[^-\s({[<]+/gu, capital)),
+  capitalize: ([text]) => box(capital(stringOf(text))),
+  '|capitalize': ([text]) => box(capital(textOf(text))),
+  '|length': ([value]) => box(lengthOf(value)),
+  '|count': ([value]) => box(lengthOf(value)),
+  '|string': ([value]) => box(textOf(value)),
+  '|join': (args) => box(joined(args)),
+  '|default': (args) => withDefault(args),
+  '|d': (args) => withDefault(args),
+  '==': ([a, b]) => box(isEqual(a, b)),
+  '!=': ([a, b]) => box(!isEqual(a, b)),
+  '~': ([a, b]) => box(textOf(a) + textOf(b)),
+  '%': ([a, b]) => remainder(a, b),
+  in: ([item, container]) => box(isIn(item, container)),
+  'not in': ([item, container]) => box(!isIn(item, container)),
+  item: ([object, index]) => itemOf(object, index),
+  iter: ([value]) => iterable(value),
 };
 
-/** Rewrites the parsed template in place. What it writes then goes to the function `python write`. */
-export function asPython(program: { body: object[] }): void {
-  rewriteFields(program.body);
-  program.body = writing(withFreshVariables(list(program.body)));
-}
-
-function rewriteFields(node: unknown): void {
-  if (Array.isArray(node)) {
-    node.forEach((child: unknown, i) => {
-      node[i] = rewritten(child);
-    });
-  } else if (node instanceof Map) {
-    for (const [key, value] of [...node]) {
-      node.delete(key);
-      node.set(rewritten(key), rewritten(value));
-    }
-  } else if (isObjectNode(node)) {
-    for (const [field, value] of Object.entries(node)) {
-      if (field !== 'operator') node[field] = rewritten(value);
-    }
+/** Python's str() of a value, as Jinja writes it. */
+function textOf(value: Value | undefined): string {
+  switch (value?.type) {
+    case 'StringValue':
+      return String(value.value);
+    case undefined:
+    case 'UndefinedValue':
+      return '';
+    default:
+      return represented(value as Value);
   }
 }
 
-/** Statements whose output goes to `python write`, but for those whose output is taken up by another statement. */
-function writing(statements: readonly Node[]): Node[] {
-  return statements.map((node) => {
-    switch (node.type) {
-      case 'If':
-        return { ...node, body: writing(list(node.body)), alternate: writing(list(node.alternate)) };
-      case 'For':
-        return { ...node, body: writing(list(node.body)), defaultBlock: writing(list(node.defaultBlock)) };
-      case 'Set':
-      case 'Macro':
-      case 'Break':
-      case 'Continue':
-      case 'Comment':
-        return node;
-      default:
-        return call('write', [node]);
-    }
-  });
-}
-
-/** Every turn of a loop begins with the variables from outside, whatever the turn before has set. */
-function withFreshVariables(statements: readonly Node[]): Node[] {
-  return statements.flatMap((node): Node[] => {
-    const blocks = Object.entries(node).map(([field, value]): [string, unknown] => [
-      field,
-      ['body', 'alternate', 'defaultBlock'].includes(field) ? withFreshVariables(list(value)) : value,
-    ]);
-    const inner = { ...Object.fromEntries(blocks), type: node.type } as Node;
-    if (node.type !== 'For') return [inner];
-    const names = [...new Set(variablesSet(list(node.body)))];
-    const keep = names.map((name) => set(`python outer ${name}`, name));
-    const restore = names.map((name) => set(name, `python outer ${name}`));
-    return [...keep, { ...inner, body: [...restore, ...list(inner.body)] }];
-  });
-}
-
-/** Variables that the statements of one turn set; those of loops inside it are gone with them. */
-function variablesSet(statements: readonly Node[]): string[] {
-  return statements.flatMap((node) => {
-    const { assignee } = node;
-    if (node.type === 'Set' && isNode(assignee)) {
-      const targets = assignee.type === 'TupleLiteral' ? list(assignee.value) : [assignee];
-      return targets.flatMap(({ type, value }) => (type === 'Identifier' ? [String(value)] : []));
-    }
-    return node.type === 'If' ? variablesSet([...list(node.body), ...list(node.alternate)]) : [];
-  });
-}
-
-function set(name: string, from: string): Node {
-  const identifier = (value: string) => ({ type: 'Identifier', value });
-  return { type: 'Set', assignee: identifier(name), value: identifier(from), body: [] };
-}
-
-function list(value: unknown): Node[] {
-  return Array.isArray(value) ? value.filter(isNode) : [];
-}
-
-function rewritten(value: unknown): unknown {
-  rewriteFields(value);
-  if (!isNode(value)) return value;
-  if (value.type === 'BinaryExpression') {
-    const { value: operator } = value.operator as { value: string };
-    return operator === '==' || operator === '!=' ? call(operator, [value.left, value.right]) : value;
+/** Python's repr(). */
+function represented(value: Value): string {
+  switch (value.type) {
+    case 'StringValue':
+      return quoted(String(value.value));
+    case 'IntegerValue':
+      return String(value.value);
+    case 'FloatValue':
+      return floatText(Number(value.value));
+    case 'BooleanValue':
+      return value.value === true ? 'True' : 'False';
+    case 'NullValue':
+      return 'None';
+    case 'ArrayValue':
+      return `[${valuesOf(value).map(represented).join(', ')}]`;
+    case 'ObjectValue':
+      return `{${[...fieldsOf(value)].map(([key, item]) => `${quoted(key)}: ${represented(item)}`).join(', ')}}`;
+    default:
+      throw new Error(`a ${value.type} is written out, which only Python can do as Python does`);
   }
-  if (value.type === 'CallExpression') return methodCall(value);
-  return value.type === 'FilterExpression' ? filter(value) : value;
 }
 
-function methodCall(node: Node): Node {
-  const { callee, args } = node;
-  if (!isNode(callee) || callee.type !== 'MemberExpression' || callee.computed === true) return node;
-  const { property, object } = callee;
-  const name = isNode(property) ? String(property.value) : '';
-  return CALLS.includes(name) ? call(name, [object, ...(args as unknown[])]) : node;
+function quoted(text: string): string {
+  const escaped = text.replaceAll('\\', '\\\\').replaceAll('\n', '\\n').replaceAll('\r', '\\r').replaceAll('\t', '\\t');
+  if (!/^[\p{L}\p{M}\p{N}\p{P}\p{S} ]*$/u.test(escaped))
+    throw new Error('a text with controls is written out in a list');
+  return escaped.includes("'") && !escaped.includes('"') ? `"${escaped}"` : `'${escaped.replaceAll("'", "\\'")}'`;
 }
 
-function filter(node: Node): Node {
-  const { filter: used, operand } = node;
-  if (!isNode(used)) return node;
-  const args = Array.isArray(used.args) ? used.args : [];
-  const callee = used.type === 'CallExpression' ? used.callee : used;
-  const name = isNode(callee) ? String(callee.value) : '';
-  if (FILTERS.includes(name)) return call(name, [operand, ...args]);
-  const [attribute, test] = args as { value?: unknown }[];
-  // The library takes what is missing for no match, whatever the test.
-  if ((name === 'selectattr' || name === 'rejectattr') && test?.value === 'undefined') {
-    const opposite = { type: 'Identifier', value: name === 'selectattr' ? 'rejectattr' : 'selectattr' };
-    const defined = { type: 'StringLiteral', value: 'defined' };
-    return { ...node, filter: { type: 'CallExpression', callee: opposite, args: [attribute, defined] } };
-  }
-  return node;
+function floatText(value: number): string {
+  const size = Math.abs(value);
+  if (size !== 0 && !(size >= 1e-4 && size < 1e16)) throw new Error('a very large or small number is written out');
+  return Number.isInteger(value) ? `${value}.0` : String(value);
 }
 
-function call(name: string, args: unknown[]): Node {
-  return { type: 'CallExpression', callee: { type: 'Identifier', value: `python ${name}` }, args };
+function stringOf(value: Value | undefined): string {
+  if (value?.type === 'StringValue') return String(value.value);
+  throw new Error(`expected a text, got ${value?.type ?? 'nothing'}`);
 }
 
-/** What Python's Jinja writes for a value. */
-export function writtenText(value: unknown): string {
-  if (typeof value === 'string') return value;
-  if (value === undefined) return '';
-  if (value === null) return 'None';
-  if (typeof value === 'boolean') return value ? 'True' : 'False';
-  if (typeof value === 'number') return String(value);
-  throw new Error('a list or a mapping is written out, which only Python can do as Python does');
+function valuesOf(value: Value): Value[] {
+  return value.value as Value[];
 }
 
-function asText(value: unknown): string {
-  if (typeof value === 'string') return value;
-  throw new Error(`expected a text, got ${value === undefined ? 'an undefined value' : String(value)}`);
+function fieldsOf(value: Value): Map<string, Value> {
+  return value.value as Map<string, Value>;
 }
 
-function stripped(value: unknown, chars: string | null | undefined, start: boolean, end: boolean): string {
-  const text = asText(value);
-  if (chars === undefined || chars === null) {
-    if (start && end) return strip(text);
-    return start ? stripStart(text) : stripEnd(text);
-  }
-  const set = new Set(asText(chars));
+const isNone = (value: Value | undefined) => value === undefined || value.type === 'NullValue';
+
+/** Positional arguments, with those that were named put in their places. */
+function placed(args: readonly Value[], names: readonly string[]): (Value | undefined)[] {
+  const last = args.at(-1);
+  if (last?.type !== 'KeywordArgumentsValue') return [...args];
+  const named = fieldsOf(last);
+  const unknown = [...named.keys()].find((key) => !names.includes(key));
+  if (unknown !== undefined) throw new Error(`an argument ${unknown} that is not known`);
+  return names.map((name, i) => (i < args.length - 1 ? args[i] : named.get(name)));
+}
+
+function stripped(args: readonly Value[], start: boolean, end: boolean): string {
+  const [value, characters] = placed(args, ['self', 'chars']);
+  const text = stringOf(value);
+  if (isNone(characters)) return start && end ? strip(text) : start ? stripStart(text) : stripEnd(text);
+  const set = new Set(stringOf(characters));
   const points = [...text];
   let [from, to] = [0, points.length];
   while (start && from < to && set.has(points[from] as string)) from += 1;
@@ -177,17 +154,35 @@ function stripped(value: unknown, chars: string | null | undefined, start: boole
   return points.slice(from, to).join('');
 }
 
-/** str.split(sep, maxsplit); without a separator only plain white space is known to be split as in Python. */
-function splitText(value: unknown, separator?: string | null, maxsplit = -1): string[] {
-  const text = asText(value);
-  if (separator === undefined || separator === null) {
-    if (maxsplit !== -1) throw new Error('split() with maxsplit and no separator');
+function splitText(args: readonly Value[]): string[] {
+  const [value, separator, most] = placed(args, ['self', 'sep', 'maxsplit']);
+  const text = stringOf(value);
+  const maxsplit = most === undefined ? -1 : Number(most.value);
+  if (isNone(separator)) {
+    if (maxsplit >= 0) throw new Error('split() with maxsplit and no separator');
     return words(text);
   }
-  if (separator === '') throw new Error('empty separator');
-  const parts = text.split(separator);
-  if (maxsplit === -1 || parts.length <= maxsplit) return parts;
-  return [...parts.slice(0, maxsplit), parts.slice(maxsplit).join(separator)];
+  const mark = stringOf(separator);
+  if (mark === '') throw new Error('empty separator');
+  const parts = text.split(mark);
+  if (maxsplit < 0 || parts.length <= maxsplit) return parts;
+  return [...parts.slice(0, maxsplit), parts.slice(maxsplit).join(mark)];
+}
+
+function joined(args: readonly Value[]): string {
+  const [value, separator, attribute] = placed(args, ['value', 'd', 'attribute']);
+  if (attribute !== undefined) throw new Error('join by an attribute');
+  const items = iterable(value);
+  return valuesOf(items)
+    .map(textOf)
+    .join(separator === undefined ? '' : textOf(separator));
+}
+
+function withDefault(args: readonly Value[]): Value {
+  const [value, other, boolean] = placed(args, ['value', 'default_value', 'boolean']);
+  const isMissing = value === undefined || value.type === 'UndefinedValue';
+  const isFalse = boolean?.value === true && value !== undefined && !value.__bool__().value;
+  return isMissing || isFalse ? (other ?? NOTHING) : value;
 }
 
 function capital(word: string): string {
@@ -195,38 +190,81 @@ function capital(word: string): string {
   return first.toUpperCase() + rest.join('').toLowerCase();
 }
 
-function lengthOf(value: unknown): number {
-  if (typeof value === 'string') return [...value].length;
-  if (Array.isArray(value)) return value.length;
-  if (value instanceof Map) return value.size;
-  if (value === undefined) return 0;
-  throw new Error(`object of type ${value === null ? 'NoneType' : typeof value} has no len()`);
-}
-
-/** Values of the library, or what is in them. */
-function isEqual(a: unknown, b: unknown): boolean {
-  if (Array.isArray(a)) {
-    return (
-      Array.isArray(b) && a.length === b.length && a.every((item: unknown, i) => isEqual(inside(item), inside(b[i])))
-    );
+function lengthOf(value: Value | undefined): number {
+  switch (value?.type) {
+    case 'StringValue':
+      return [...String(value.value)].length;
+    case 'ArrayValue':
+    case 'TupleValue':
+      return valuesOf(value).length;
+    case 'ObjectValue':
+      return fieldsOf(value).size;
+    case 'UndefinedValue':
+      return 0;
+    default:
+      throw new Error(`a ${value?.type ?? 'missing value'} has no length`);
   }
-  if (a instanceof Map) {
-    if (!(b instanceof Map) || a.size !== b.size) return false;
-    return [...a].every(([key, item]) => b.has(key) && isEqual(inside(item), inside(b.get(key))));
+}
+
+const NUMBERS = ['IntegerValue', 'FloatValue', 'BooleanValue'];
+
+function isEqual(a: Value | undefined, b: Value | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  // Python's True is 1, and 1.0 too.
+  if (NUMBERS.includes(a.type) && NUMBERS.includes(b.type)) return Number(a.value) === Number(b.value);
+  if (a.type !== b.type) return false;
+  if (a.type === 'ArrayValue' || a.type === 'TupleValue') {
+    const [x, y] = [valuesOf(a), valuesOf(b)];
+    return x.length === y.length && x.every((item, i) => isEqual(item, y[i]));
   }
-  // Python's True is 1.
-  const [x, y] = [a, b].map((value) => (typeof value === 'boolean' ? Number(value) : value));
-  return x === y;
+  if (a.type === 'ObjectValue') {
+    const [x, y] = [fieldsOf(a), fieldsOf(b)];
+    return x.size === y.size && [...x].every(([key, item]) => y.has(key) && isEqual(item, y.get(key)));
+  }
+  return a.value === b.value;
 }
 
-function inside(value: unknown): unknown {
-  return isNode(value) && 'value' in value ? value.value : value;
+function remainder(a: Value | undefined, b: Value | undefined): Value {
+  const isNumber = (value: Value | undefined) => value?.type === 'IntegerValue' || value?.type === 'FloatValue';
+  if (!isNumber(a) || !isNumber(b)) throw new Error('% of something that is no number');
+  const [x, y] = [Number(a?.value), Number(b?.value)];
+  if (y === 0) throw new Error('% of zero');
+  if (a?.type === 'FloatValue' || b?.type === 'FloatValue') throw new Error('% of a fraction');
+  return box(((x % y) + y) % y);
 }
 
-function isObjectNode(value: unknown): value is Node {
-  return typeof value === 'object' && value !== null;
+function isIn(item: Value | undefined, container: Value | undefined): boolean {
+  switch (container?.type) {
+    case 'StringValue':
+      return String(container.value).includes(stringOf(item));
+    case 'ArrayValue':
+    case 'TupleValue':
+      return valuesOf(container).some((other) => isEqual(item, other));
+    case 'ObjectValue':
+      return item?.type === 'StringValue' && fieldsOf(container).has(String(item.value));
+    case 'UndefinedValue':
+      return false;
+    default:
+      throw new Error(`a ${container?.type ?? 'missing value'} holds nothing`);
+  }
 }
 
-function isNode(value: unknown): value is Node {
-  return typeof value === 'object' && value !== null && typeof (value as { type?: unknown }).type === 'string';
+function itemOf(object: Value | undefined, index: Value | undefined): Value {
+  const at = Number(index?.value);
+  switch (object?.type) {
+    case 'StringValue':
+      return box([...String(object.value)].at(at));
+    case 'ArrayValue':
+    case 'TupleValue':
+      return valuesOf(object).at(at) ?? box(undefined);
+    case 'ObjectValue':
+      return box(undefined);
+    default:
+      throw new Error(`a ${object?.type ?? 'missing value'} has no items`);
+  }
+}
+
+function iterable(value: Value | undefined): Value {
+  if (value === undefined || value.type === 'UndefinedValue') return box([]);
+  return value.type === 'StringValue' ? box([...String(value.value)]) : value;
 }

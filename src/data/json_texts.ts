@@ -128,11 +128,11 @@ class ListCutter implements Cutter {
   /** Where the value in work began. */
   private begun = 1;
   private element = 1;
-  /** Open brackets, the list itself included. */
-  private depth = 0;
   private isText = false;
   private isEscaped = false;
   private isOver = false;
+  /** The open brackets, from the outermost. */
+  private readonly open: number[] = [];
   private readonly path: string;
   private readonly what: string;
   private readonly value: Value;
@@ -156,13 +156,15 @@ class ListCutter implements Cutter {
       if (this.isOver) throw this.wrong('the end of the file behind the list', 'more text');
       if (byte === QUOTE) this.isText = true;
       else if (byte === OPEN_LIST || byte === OPEN_OBJECT) {
-        this.depth += 1;
+        this.open.push(byte);
         if (this.depth === 1) {
           from = at + 1;
           this.begun = this.line;
         } else if (this.depth === 2) this.begun = this.line;
       } else if (byte === CLOSE_LIST || byte === CLOSE_OBJECT) {
-        this.depth -= 1;
+        const opened = this.open.pop();
+        if ((opened === OPEN_LIST) !== (byte === CLOSE_LIST))
+          throw this.wrong('brackets in pairs', 'one that closes another');
         if (this.depth > 0) continue;
         this.isOver = true;
         yield* this.take(chunk.subarray(from, at), true);
@@ -202,6 +204,11 @@ class ListCutter implements Cutter {
     if (text === '' && isLast && this.element === 1) return;
     yield { text, line: this.begun, element: this.element };
     this.element += 1;
+  }
+
+  /** Open brackets, the list itself included. */
+  private get depth(): number {
+    return this.open.length;
   }
 
   private wrong(expected: string, got: string): UserError {

@@ -9,6 +9,7 @@ import { identify, settingsText } from './identity.ts';
 import { freshManifest, type Manifest, writeManifest } from './manifest.ts';
 import type { DataSettings, PrepareOptions } from './prepare_options.ts';
 import { openSplit, type PreparedSplit } from './prepared.ts';
+import { createPromptEncoder } from './prompt.ts';
 import { checkSingleFile, openSource } from './source.ts';
 import { type PromptTemplate, promptTemplate } from './templates.ts';
 import { loadTokenizer, type Tokenizer } from './tokenizer.ts';
@@ -45,6 +46,13 @@ export async function prepare(options: PrepareOptions): Promise<PreparedData> {
   const job: Job = { options, source, tokenizer, template, folder, identity, bytes };
   const manifest = isFresh ? found : await makeShards(job);
   sayWarnings(manifest, data);
+  if (createPromptEncoder(tokenizer, template).promptDiffers) {
+    log.once(
+      `prompt ${tokenizer_folder}`,
+      `${tokenizer_folder}: the chat template puts other text before an answer in generation than in a conversation; ` +
+        'training follows the conversation, as transformers renders it.',
+    );
+  }
   return {
     folder,
     isFresh,

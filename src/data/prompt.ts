@@ -3,7 +3,7 @@ import { UserError } from '../core/errors.ts';
 import { type ChatTemplate, createChatTemplate } from './chat_template.ts';
 import { TemplateRefusal } from './jinja.ts';
 import { markupSegments } from './markup.ts';
-import { BadRow } from './refusals.ts';
+import { attempt, BadRow } from './refusals.ts';
 import type { ChatMessage, Segment } from './sample.ts';
 import { type EncodedSegments, requireToken, SectionEncoder } from './sections.ts';
 import type { Markup, PromptTemplate } from './templates.ts';
@@ -24,6 +24,8 @@ export interface PromptEncoder {
   encodePrompt(messages: readonly ChatMessage[]): Promise<Int32Array>;
   /** Ids that training teaches as the end of an answer to these messages. */
   endIds(messages: readonly ChatMessage[]): Set<number>;
+  /** Whether generation begins answers behind another text than the one that stands before answers in training. */
+  promptDiffers: boolean;
 }
 
 /**
@@ -58,6 +60,7 @@ export function createPromptEncoder(tokenizer: Tokenizer, template: PromptTempla
       return result.input_ids;
     },
     endIds: (messages) => endIds(tokenizer, chat, messages),
+    promptDiffers: chat.promptDiffers,
   };
 }
 
@@ -78,15 +81,6 @@ function endIds(tokenizer: Tokenizer, chat: ChatTemplate, messages: readonly Cha
   return ids;
 }
 
-function attempt<T>(run: () => T): T | BadRow {
-  try {
-    return run();
-  } catch (error) {
-    if (error instanceof BadRow) return error;
-    throw error;
-  }
-}
-
 function ofMarkup(tokenizer: Tokenizer, markup: Markup): ChatTemplate {
   const { start, system, user, assistant_start, assistant } = markup;
   const lists = [start, system, user, assistant_start, assistant];
@@ -97,6 +91,7 @@ function ofMarkup(tokenizer: Tokenizer, markup: Markup): ChatTemplate {
       rewritten: 0,
     }),
     prompt: (messages) => markupSegments(markup, tokenizer.eosToken, messages, true),
+    promptDiffers: false,
   };
 }
 

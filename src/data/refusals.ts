@@ -12,6 +12,16 @@ export class BadRow extends Error {
   }
 }
 
+/** What a function gives, or the BadRow that it throws. */
+export function attempt<T>(run: () => T): T | BadRow {
+  try {
+    return run();
+  } catch (error) {
+    if (error instanceof BadRow) return error;
+    throw error;
+  }
+}
+
 /** What happens to a row that is refused. */
 export type OnBadRow = 'error' | 'drop';
 

@@ -3,7 +3,7 @@
 // of its prompt in those of the section; where a token spans the border, the answer is tokenised on its own, as
 // generation would meet it.
 import { UserError } from '../core/errors.ts';
-import { BadRow } from './refusals.ts';
+import { attempt, BadRow } from './refusals.ts';
 import type { Segment } from './sample.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
@@ -27,12 +27,17 @@ interface Token {
   is_target: boolean;
 }
 
-/** Text that is not learnt, then text that is, between two tokens. */
+/** What stands between two tokens: texts that are learnt and texts that are not, in turn. */
 interface Section {
   previous: Token | null;
-  prompt: string;
-  answer: string;
+  runs: { text: string; is_target: boolean }[];
   next: Token | null;
+}
+
+/** Ids one behind the other, with their target flags by stretches. */
+interface Stretch {
+  ids: ArrayLike<number>;
+  is_target: boolean;
 }
 
 /** Characters of the sections that are remembered: prompts repeat, an instruction for every question of its role. */
@@ -78,41 +83,84 @@ export class SectionEncoder {
   }
 
   private async encodeAll(parts: readonly (Token | Section)[][]): Promise<(EncodedSegments | BadRow)[]> {
-    const sections = parts.flat().filter((part): part is Section => 'prompt' in part);
-    const known = await this.sectionIds(sections);
-    const own = await this.answersAlone(sections, known);
+    const sections = parts.flat().filter((part): part is Section => 'runs' in part);
+    const stretches = await this.resolve(sections, true);
     return parts.map((list) => {
-      try {
-        return this.assemble(list, known, own);
-      } catch (error) {
-        if (error instanceof BadRow) return error;
-        throw error;
+      const all: Stretch[] = [{ ids: this.settings.prefix, is_target: false }];
+      for (const part of list) {
+        const found = 'id' in part ? [{ ids: [part.id], is_target: part.is_target }] : stretches.get(part);
+        if (found instanceof BadRow) return found;
+        all.push(...(found ?? []));
       }
+      return joined(all);
     });
   }
 
-  /** Ids of the texts of sections, and of their prompts alone; those of prompts are remembered. */
-  private async sectionIds(sections: readonly Section[]): Promise<Ids> {
+  /** The stretches of sections. An answer that begins inside a token is tokenised on its own, in another round. */
+  private async resolve(sections: readonly Section[], dummyBlank: boolean): Promise<Map<Section, Stretch[] | BadRow>> {
+    const known = await this.idsOf(sections, dummyBlank);
+    const results = new Map<Section, Stretch[] | BadRow>();
+    const tails = new Map<Section, Section>();
+    for (const section of sections) {
+      const result = attempt(() => this.cut(section, known));
+      results.set(section, result instanceof BadRow ? result : result.stretches);
+      if (!(result instanceof BadRow) && result.tail !== null) tails.set(section, result.tail);
+    }
+    if (tails.size === 0) return results;
+    const rest = await this.resolve([...tails.values()], this.settings.answerDummyBlank);
+    for (const [section, tail] of tails) {
+      const [head, found] = [results.get(section), rest.get(tail)];
+      if (found instanceof BadRow) results.set(section, found);
+      else if (Array.isArray(head) && found !== undefined) results.set(section, [...head, ...found]);
+    }
+    return results;
+  }
+
+  /** Ids of the texts of sections, whole and up to each border; those of prompts are remembered. */
+  private async idsOf(sections: readonly Section[], dummyBlank: boolean): Promise<Ids> {
     const known = new Map<string, Int32Array>();
     const wanted = new Map<string, { isPrompt: boolean }>();
     for (const section of sections) {
-      const isOwn = section.answer !== '' && this.settings.answerDummyBlank;
-      const whole = { text: this.textOf(section), isPrompt: section.answer === '' };
-      const prompt = { text: this.textOf(promptOf(section)), isPrompt: true };
-      for (const { text, isPrompt } of [...(isOwn ? [] : [whole]), ...(section.prompt === '' ? [] : [prompt])]) {
-        const ids = this.remembered.get(text);
+      for (let end = 1; end <= section.runs.length; end++) {
+        const part = upTo(section, end);
+        const text = this.textOf(part);
+        const ids = dummyBlank ? this.remembered.get(text) : undefined;
+        const isPrompt = part.runs.every((run) => !run.is_target);
         if (ids !== undefined) known.set(text, ids);
         else wanted.set(text, { isPrompt: isPrompt || wanted.get(text)?.isPrompt === true });
       }
     }
-    const ids = await this.tokenizer.encode([...wanted.keys()]);
+    const ids = await this.tokenizer.encode([...wanted.keys()], { dummyBlank });
     let i = 0;
     for (const [text, { isPrompt }] of wanted) {
       const found = ids[i++] as Int32Array;
       known.set(text, found);
-      if (isPrompt) this.remember(text, found);
+      if (isPrompt && dummyBlank) this.remember(text, found);
     }
     return known;
+  }
+
+  /** A section's ids cut at its borders; what is left from the first answer that begins inside a token on. */
+  private cut(section: Section, known: Ids): { stretches: Stretch[]; tail: Section | null } {
+    const { runs } = section;
+    const idsUpTo = (end: number) =>
+      this.ownIds(known.get(this.textOf(upTo(section, end))) as Int32Array, upTo(section, end));
+    const whole = idsUpTo(runs.length);
+    const stretches: Stretch[] = [];
+    let at = 0;
+    for (const [i, { is_target }] of runs.entries()) {
+      const before = i === 0 ? new Int32Array() : idsUpTo(i);
+      const isAlone = this.settings.answerDummyBlank && (i > 0 || section.previous !== null);
+      if (is_target && (isAlone || common(before, whole) < before.length)) {
+        const head = i === 0 ? [] : [...stretches.slice(0, -1), { ids: before.subarray(at), is_target: false }];
+        return { stretches: head, tail: { ...section, previous: null, runs: runs.slice(i) } };
+      }
+      // A token that spans the end of an answer is not learnt.
+      const end = i === runs.length - 1 ? whole.length : common(idsUpTo(i + 1), whole);
+      if (i > 0) at = stretches.reduce((sum, { ids }) => sum + ids.length, 0);
+      stretches.push({ ids: whole.subarray(at, Math.max(at, end)), is_target });
+    }
+    return { stretches, tail: null };
   }
 
   private remember(text: string, ids: Int32Array): void {
@@ -124,29 +172,10 @@ export class SectionEncoder {
     this.remembered.set(text, ids);
   }
 
-  /** Ids of the answers that begin inside a token of their section, or are always on their own. */
-  private async answersAlone(sections: readonly Section[], known: Ids): Promise<ReadonlyMap<Section, Int32Array>> {
-    const dummyBlank = this.settings.answerDummyBlank;
-    const alone = sections.filter(
-      (section) => section.answer !== '' && (dummyBlank || !this.followsPrompt(section, known)),
-    );
-    if (alone.length === 0) return new Map();
-    const texts = alone.map((section) => this.textOf({ ...section, previous: null, prompt: '' }));
-    const ids = await this.tokenizer.encode(texts, { dummyBlank });
-    return new Map(alone.map((section, i) => [section, ids[i] as Int32Array]));
-  }
-
-  private followsPrompt(section: Section, known: Ids): boolean {
-    if (section.prompt === '') return true;
-    const whole = known.get(this.textOf(section)) as Int32Array;
-    const prompt = known.get(this.textOf(promptOf(section))) as Int32Array;
-    return prompt.length <= whole.length && prompt.every((id, t) => id === whole[t]);
-  }
-
   /** The text that is tokenised for a section: with the token before it, and the one behind where that reaches back. */
-  private textOf({ previous, prompt, answer, next }: Section): string {
+  private textOf({ previous, runs, next }: Section): string {
     const behind = next !== null && this.reachingBack.has(next.token) ? this.spell(next) : '';
-    return `${previous === null ? '' : this.spell(previous)}${prompt}${answer}${behind}`;
+    return `${previous === null ? '' : this.spell(previous)}${runs.map(({ text }) => text).join('')}${behind}`;
   }
 
   private spell({ token }: Token): string {
@@ -164,49 +193,31 @@ export class SectionEncoder {
       'unproven',
     );
   }
-
-  private assemble(
-    list: readonly (Token | Section)[],
-    known: Ids,
-    own: ReadonlyMap<Section, Int32Array>,
-  ): EncodedSegments {
-    const { prefix } = this.settings;
-    const idsOf = (section: Section) => this.ownIds(known.get(this.textOf(section)) as Int32Array, section);
-    const stretches = list.flatMap((part): { ids: ArrayLike<number>; from: number }[] => {
-      if ('id' in part) return [{ ids: [part.id], from: part.is_target ? 0 : 1 }];
-      const prompt = part.prompt === '' ? new Int32Array() : idsOf(promptOf(part));
-      const answer = own.get(part);
-      if (answer !== undefined) {
-        const ids = this.ownIds(answer, { ...part, previous: null });
-        return [
-          { ids: prompt, from: prompt.length },
-          { ids, from: 0 },
-        ];
-      }
-      const ids = idsOf(part);
-      return [{ ids, from: part.answer === '' ? ids.length : prompt.length }];
-    });
-    return joined([{ ids: prefix, from: prefix.length }, ...stretches]);
-  }
 }
 
-/** Ids one behind the other; those of a stretch are targets from `from` on. */
-function joined(stretches: readonly { ids: ArrayLike<number>; from: number }[]): EncodedSegments {
+function joined(stretches: readonly Stretch[]): EncodedSegments {
   const length = stretches.reduce((sum, { ids }) => sum + ids.length, 0);
   const input_ids = new Int32Array(length);
-  const is_target = new Uint8Array(length);
+  const flags = new Uint8Array(length);
   let at = 0;
-  for (const { ids, from } of stretches) {
+  for (const { ids, is_target } of stretches) {
     input_ids.set(ids, at);
-    is_target.fill(1, at + from, at + ids.length);
+    if (is_target) flags.fill(1, at, at + ids.length);
     at += ids.length;
   }
-  return { input_ids, is_target };
+  return { input_ids, is_target: flags };
 }
 
-/** What a model sees before the answer of a section. */
-function promptOf(section: Section): Section {
-  return section.answer === '' ? section : { ...section, answer: '', next: null };
+/** The first runs of a section: what a model sees before the next one. */
+function upTo(section: Section, end: number): Section {
+  return end === section.runs.length ? section : { ...section, runs: section.runs.slice(0, end), next: null };
+}
+
+/** How many ids two lists begin with alike. */
+function common(a: Int32Array, b: Int32Array): number {
+  let same = 0;
+  while (same < a.length && same < b.length && a[same] === b[same]) same += 1;
+  return same;
 }
 
 function partsOf(
@@ -228,12 +239,12 @@ function partsOf(
       parts.push(found);
     } else if (segment.text !== '') {
       if (section === null) {
-        section = { previous, prompt: '', answer: '', next: null };
+        section = { previous, runs: [], next: null };
         parts.push(section);
       }
-      if (section.answer !== '' && !segment.is_target) throw new Error('an answer ends with a token');
-      if (segment.is_target) section.answer += segment.text;
-      else section.prompt += segment.text;
+      const last = section.runs.at(-1);
+      if (last?.is_target === segment.is_target) last.text += segment.text;
+      else section.runs.push({ text: segment.text, is_target: segment.is_target });
     }
   }
   return parts;

@@ -124,9 +124,9 @@ function finishSplit(writer: SplitWriter, name: string, data: DataSettings): Spl
   const isDrawn = split.name === 'eval' && data.eval_split === null;
   if (isDrawn && reasons.length === 0 && data.eval_sampling === 'per_role') {
     throw new UserError(
-      `data.eval_fraction: expected a role with at least two questions to hold one out, got one question for every ` +
-        'role (each row has a persona of its own); set data.eval_sampling=across_roles to draw from all questions, ' +
-        'or data.eval_fraction=null to train without evaluation.',
+      `data.eval_fraction: expected a role with at least two questions to hold one out, got one for ` +
+        'every role (rows with a persona each have a role each); set data.eval_sampling=across_roles to draw from all ' +
+        'questions, or data.eval_fraction=null to train without evaluation.',
     );
   }
   const got = reasons.length === 0 ? 'no rows' : `none kept (${reasons.map((pair) => pair.join(': ')).join(', ')})`;

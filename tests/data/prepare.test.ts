@@ -339,7 +339,7 @@ describe('rows that are refused', () => {
     const rows = Array.from({ length: 40 }, (_, i) => persona(i));
     const plain = { template: 'rolellama', eval_fraction: 0.1 } as const;
     await expect(chat(rows, plain)).rejects.toThrow(
-      /got one question for every role \(each row has a persona of its own\); set data\.eval_sampling=across_roles/,
+      /got one for every role \(rows with a persona each have a role each\); set data\.eval_sampling=across_roles/,
     );
     const { train, eval: evaluation } = await chat(rows, { ...plain, eval_sampling: 'across_roles' });
     expect([train.numSamples, evaluation?.numSamples]).toEqual([36, 4]);
