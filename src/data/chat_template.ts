@@ -51,13 +51,13 @@ export function createChatTemplate(settings: ChatTemplateSettings): ChatTemplate
   const isBlind = !template.looksAtContents && !/[\u2002\u2003]/.test(settings.source);
   const skeletons = new Map<string, Piece[] | BadRow>();
 
-  /** Rendered once for a sequence of roles, with neutral contents; only for templates that do not look at them. */
+  /** Rendered once for a sequence of turns, with neutral contents; only for templates that do not look at them. */
   function skeleton(messages: readonly ChatMessage[], isGeneration: boolean): Piece[] {
-    const key = `${messages.map(({ role }) => role).join()} ${isGeneration}`;
+    const key = `${messages.map(({ role, train }) => (train === false ? `${role} -` : role)).join()} ${isGeneration}`;
     let found = skeletons.get(key);
     if (found === undefined) {
       if (skeletons.size >= MAX_SKELETONS) skeletons.clear();
-      const neutral = messages.map(({ role }) => ({ role, content: NEUTRAL }));
+      const neutral = messages.map((message) => ({ ...message, content: NEUTRAL }));
       found = attempt(() => piecesOf(settings, template, neutral, { isGeneration, isSkeleton: true }));
       skeletons.set(key, found);
     }

@@ -1,5 +1,5 @@
 // Which library reads tokenizer.json: the Rust `tokenizers`, or where its binary does not load @xenova/transformers.
-import { UserError } from '../core/errors.ts';
+import { messageOf, UserError } from '../core/errors.ts';
 import { log } from '../core/log.ts';
 import type { TokenizerLibrary } from './tokenizer_codec.ts';
 
@@ -20,8 +20,8 @@ async function choose(): Promise<TokenizerLibrary> {
     if (wish !== 'xenova') return (await import('./tokenizer_rust.ts')).rustLibrary();
   } catch (error) {
     if (wish === 'tokenizers') throw error;
-    const reason = error instanceof Error ? error.message.split('\n')[0] : String(error);
-    log.once('tokenizer', `tokenizers: no binary for this machine (${reason}).`);
+    const [reason] = messageOf(error).split(/\.\s|\n/);
+    log.once('tokenizer', `tokenizers: its binary does not load on this machine (${reason}).`);
   }
   const library = (await import('./tokenizer_xenova.ts')).xenovaLibrary();
   log.once(

@@ -209,11 +209,23 @@ describe('a template that looks at nothing and one that does', () => {
     [user(' q '), answer('\n  a\n'), user('{{ x }}'), answer('b')],
     [answer('first'), user('q'), answer(' ')],
     [user('q'), { ...answer('context'), train: false }, user('r'), answer('a')],
+    [user('q'), answer('a'), user('r'), { ...answer('context'), train: false }],
   ];
 
   it.each(conversations.map((messages, i) => [i, messages] as const))('give the same segments (%d)', (_, messages) => {
     const [once, each] = [CHATML, LOOKING].map((source) => spell(open(source).conversation(messages).segments));
     expect(each).toBe(once);
+  });
+
+  it('give the same segments where the template writes no end', () => {
+    const endless = CHATML.replace("+ '<|im_end|>\\n'", "+ '\\n'");
+    const looking = LOOKING.replace("+ '<|im_end|>\\n'", "+ '\\n'");
+    expect(endless).not.toContain('im_end');
+    for (const messages of conversations) {
+      const [once, each] = [endless, looking].map((source) => spell(open(source).conversation(messages).segments));
+      expect(each).toBe(once);
+      expect(once?.endsWith('‹<eos>›⟧')).toBe(true);
+    }
   });
 
   it('give the same segments with a template that strips', () => {
