@@ -1,8 +1,13 @@
-import { writeFileSync } from 'node:fs';
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { createPromptEncoder } from '../../src/data/prompt.ts';
+import { roleMessages } from '../../src/data/source.ts';
 import { promptTemplate } from '../../src/data/templates.ts';
+import { loadTokenizer } from '../../src/data/tokenizer.ts';
 import { startEngine } from '../../src/engine/runtime.ts';
+import { generate as runModel } from '../../src/inference/generate.ts';
+import { loadModel } from '../../src/models/load.ts';
 import { type CliResult, rocit, startRocit } from '../support/cli.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 import { writeRandomAdapter, writeTinyTask } from '../support/tiny_task.ts';
@@ -72,6 +77,32 @@ describe('rocit generate', () => {
     const answerOf = ({ stdout }: CliResult) => (JSON.parse(stdout) as { answer: string }).answer;
     expect(answerOf(result)).toBe(answerOf(own));
     expect(answerOf(own)).not.toBe(answerOf(await generate(...ADA, ...GREEDY, '--json')));
+  });
+
+  it('stops at the token that training teaches as the end, which is not the end token of the tokenizer', async () => {
+    const questions =
+      "{% for m in messages %}{% if m.role == 'assistant' %}{{ m.content + END }}{% else %}{{ m.content }}{% endif %}";
+    const source = (end: string) =>
+      `${questions.replace('END', JSON.stringify(end))}{{ '<|im_end|>' if m.role != 'assistant' }}{% endfor %}`;
+    const base = join(folder, 'ending');
+    cpSync(join(folder, 'tiny'), base, { recursive: true });
+    // What the model says, and one of its tokens made a token that ends turns.
+    const template = promptTemplate('chat_template', 'eng', source('<|im_end|>'));
+    const prompt = await createPromptEncoder(await loadTokenizer(base), template).encodePrompt(
+      roleMessages(template, 'Ada Quill', 'a clockmaker', 'What time is it?'),
+    );
+    const ids: number[] = [];
+    const settings = { temperature: 0, top_p: 1, max_new_tokens: 20, seed: 0, stop_ids: new Set<number>() };
+    for await (const id of runModel(loadModel(base, { dtype: 'float32' }), prompt, settings)) ids.push(id);
+    const at = ids.findLastIndex((id, i) => id > 2 && ids.indexOf(id) === i);
+    const path = join(base, 'tokenizer.json');
+    const json = JSON.parse(readFileSync(path, 'utf8'));
+    const content = Object.keys(json.model.vocab).find((piece) => json.model.vocab[piece] === ids[at]) ?? '';
+    json.added_tokens.push({ ...json.added_tokens[0], id: ids[at], content });
+    writeFileSync(path, JSON.stringify(json));
+    writeFileSync(join(base, 'chat_template.jinja'), source(content));
+    const { stdout } = await generate('model.base=ending', 'data.template=chat_template', ...ADA, ...GREEDY, '--json');
+    expect(JSON.parse(stdout)).toMatchObject({ finish_reason: 'stop', new_tokens: at, prompt_tokens: prompt.length });
   });
 
   it('asks an unknown role by its name alone and suggests the nearest', async () => {
