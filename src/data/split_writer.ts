@@ -73,7 +73,8 @@ export class SplitWriter {
   }
 }
 
-function emptyStats(): SplitStats {
+/** The counts of a split before its first row. */
+export function emptyStats(): SplitStats {
   const zeros = <K extends string>(keys: readonly K[]) =>
     Object.fromEntries(keys.map((key) => [key, 0])) as Record<K, number>;
   return {
