@@ -74,6 +74,13 @@ function endOf(
   const before = marks.filter(({ at }) => at <= contentEnd);
   const lone = isAlike ? closing(specials, eosToken, alone, before, contentEnd) : token;
   if (token !== null && lone?.token === token.token) return { end: token.end, needsEnd: false };
+  if (token === null && !isAlike) {
+    throw new BadRow(
+      `expected a chat template whose end of the answer messages[${message}] can be found, got one that writes the answer ` +
+        'otherwise when nothing follows',
+      'unproven',
+    );
+  }
   const tail = isAlike && lone === null ? alone.slice(contentEnd) : '';
   // With the blanks behind them, which may share a token with the words.
   const words = strip(tail) === '' ? '' : tail;
