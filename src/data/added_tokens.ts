@@ -17,13 +17,18 @@ export interface AddedToken {
 /** The noncharacters that texts must not hold: placeholders and the marks of chat_template.ts are made of them. */
 export const RESERVED = /[\uFDD0-\uFDEF]/;
 
-const OPEN = '\uFDD0';
-const CLOSE = '\uFDE1';
+/** The noncharacter of the digit 0. */
+export const ZERO = 0xfdd1;
 
-/** The placeholder of the n-th added token: its number in sixteen noncharacters between two others. */
+/** A number in reserved noncharacters: `open`, its hexadecimal digits from ZERO on, and U+FDE1. */
+export function reservedNumber(open: string, n: number): string {
+  const digits = [...n.toString(16)].map((digit) => String.fromCharCode(ZERO + Number.parseInt(digit, 16)));
+  return `${open}${digits.join('')}\uFDE1`;
+}
+
+/** The placeholder of the n-th added token. */
 export function placeholderOf(n: number): string {
-  const digits = [...n.toString(16)].map((digit) => String.fromCharCode(0xfdd1 + Number.parseInt(digit, 16)));
-  return `${OPEN}${digits.join('')}${CLOSE}`;
+  return reservedNumber('\uFDD0', n);
 }
 
 /**

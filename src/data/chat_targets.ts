@@ -1,5 +1,5 @@
-// Where the targets of a conversation lie in a chat template's text: each from the end of its generation prompt to its
-// end token.
+// Where the targets of a conversation lie in a chat template's text: each from the end of its generation prompt to the
+// end of its turn: a token, or words where the tokenizer has no such token.
 import { type Followed, tryMarks, tryRender } from './chat_contents.ts';
 import type { JinjaTemplate } from './jinja.ts';
 import { type Mark, mark, strip, stripEnd } from './marks.ts';

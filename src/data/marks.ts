@@ -1,6 +1,7 @@
 // Marks in a rendered text: pairs of noncharacters that say where the content of a message begins and ends, so that
 // contents can be followed through a template. A rendering with marks proves something only where it is the plain
 // rendering once they are taken out.
+import { reservedNumber, ZERO } from './added_tokens.ts';
 
 /** Python's white space, as str.strip() has it. */
 const SPACE = '\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000';
@@ -33,13 +34,11 @@ export interface Mark {
 }
 
 const KINDS = { start: '\uFDE2', end: '\uFDE3', break: '\uFDE4' } as const;
-const DIGIT = 0xfdd1;
 const MARK = /([\uFDE2-\uFDE4])([\uFDD1-\uFDE0]+)\uFDE1/g;
 
 /** The text of a mark. `break` only parts a word in two. */
 export function mark(kind: Mark['kind'], message: number): string {
-  const digits = [...message.toString(16)].map((digit) => String.fromCharCode(DIGIT + Number.parseInt(digit, 16)));
-  return `${KINDS[kind]}${digits.join('')}\uFDE1`;
+  return reservedNumber(KINDS[kind], message);
 }
 
 /** A text without its marks, and where they were. */
@@ -51,7 +50,7 @@ export function takeMarks(text: string): { plain: string; marks: Mark[] } {
     plain += text.slice(at, match.index);
     at = match.index + match[0].length;
     const kind = match[1] === KINDS.start ? 'start' : match[1] === KINDS.end ? 'end' : 'break';
-    const digits = [...(match[2] ?? '')].map((digit) => (digit.charCodeAt(0) - DIGIT).toString(16));
+    const digits = [...(match[2] ?? '')].map((digit) => (digit.charCodeAt(0) - ZERO).toString(16));
     marks.push({ kind, message: Number.parseInt(digits.join(''), 16), at: plain.length });
   }
   return { plain: plain + text.slice(at), marks };
